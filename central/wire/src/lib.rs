@@ -1,0 +1,17 @@
+//! The contract between a meterpost site and its central: what a batch says, how it is sealed, and what is answered.
+//!
+//! Everything here is a function from values to values. There is no socket, no clock and no database, so that both
+//! programs, and anybody's test, can use it alone. The flow:
+//!
+//! ```text
+//! Reading ─► Batch ─► XML ─► JWE token ─► SOAP body        (a site)
+//! SOAP body ─► JWE token ─► XML ─► Batch ─► Receipt        (the central)
+//! ```
+
+pub mod batch;
+pub mod counters;
+pub mod reading;
+
+pub use batch::Batch;
+pub use counters::CounterKey;
+pub use reading::Reading;

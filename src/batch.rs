@@ -1,0 +1,1 @@
+//! Readings cut to size.

@@ -1,0 +1,1 @@
+//! Sweep, identify, plan, read and normalise put together: readings as they come.

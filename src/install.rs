@@ -1,0 +1,1 @@
+//! What to register with systemd, cron or the Windows Task Scheduler.

@@ -1,0 +1,1 @@
+//! The machine key file, and what is sealed under it.

@@ -1,0 +1,1 @@
+//! Answers to a reading with its gaps, and every candidate tried.

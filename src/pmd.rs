@@ -1,0 +1,1 @@
+//! Mapping files: from TOML to plans.

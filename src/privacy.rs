@@ -1,0 +1,1 @@
+//! The field policy: send, drop or hash.

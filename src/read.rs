@@ -1,0 +1,1 @@
+//! Asking a device what its plan says.

@@ -1,0 +1,1 @@
+//! Readings as table, JSON, CSV and XML.

@@ -1,0 +1,106 @@
+//! Object identifiers: parsed once, compared and prefixed often.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// At most this many arcs (RFC 3416 section 4.1).
+pub const ARCS_MAX: usize = 128;
+
+/// An object identifier of 1 to 128 arcs.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Oid(Box<[u32]>);
+
+/// A text that is not an object identifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an OID: numbers with dots between them, 128 at most, would be")]
+pub struct BadOid(pub String);
+
+impl Oid {
+    /// Takes the arcs as they are; more than 128 are cut off.
+    pub fn new(arcs: &[u32]) -> Self {
+        Self(arcs[..arcs.len().min(ARCS_MAX)].into())
+    }
+
+    /// The arcs.
+    pub fn arcs(&self) -> &[u32] {
+        &self.0
+    }
+
+    /// This OID with more arcs behind it.
+    pub fn join(&self, more: &[u32]) -> Self {
+        let mut arcs = Vec::with_capacity(self.0.len() + more.len());
+        arcs.extend_from_slice(&self.0);
+        arcs.extend_from_slice(more);
+        Self::new(&arcs)
+    }
+
+    /// Whether `self` is `root` or lies under it.
+    pub fn is_under(&self, root: &Self) -> bool {
+        self.0.starts_with(&root.0)
+    }
+
+    /// The arcs behind `root`, when `self` lies under it.
+    pub fn behind(&self, root: &Self) -> Option<&[u32]> {
+        self.0.strip_prefix(&*root.0)
+    }
+}
+
+impl FromStr for Oid {
+    type Err = BadOid;
+
+    /// Takes `1.3.6.1` and `.1.3.6.1`.
+    fn from_str(text: &str) -> Result<Self, BadOid> {
+        let bad = || BadOid(text.to_owned());
+        let arcs: Vec<u32> = text
+            .strip_prefix('.')
+            .unwrap_or(text)
+            .split('.')
+            .map(
+                |arc| if arc.bytes().all(|b| b.is_ascii_digit()) { arc.parse().map_err(|_| bad()) } else { Err(bad()) },
+            )
+            .collect::<Result<_, _>>()?;
+        if arcs.len() > ARCS_MAX { Err(bad()) } else { Ok(Self(arcs.into())) }
+    }
+}
+
+impl fmt::Display for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, arc) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str(".")?;
+            }
+            write!(f, "{arc}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_oid_reads_back_as_it_was_written_and_a_leading_dot_is_forgiven() {
+        for (text, shown) in [("1.3.6.1", "1.3.6.1"), (".1.3.6.1.0", "1.3.6.1.0"), ("1", "1")] {
+            assert_eq!(text.parse::<Oid>().map(|oid| oid.to_string()), Ok(shown.to_owned()));
+        }
+        for bad in ["", ".", "1..3", "1.3.x", "1.+3", "1.4294967296", "1.3."] {
+            assert_eq!(bad.parse::<Oid>(), Err(BadOid(bad.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn order_is_that_of_a_walk() {
+        let of = |text: &str| text.parse::<Oid>().unwrap();
+        assert!(of("1.3.6.2") < of("1.3.6.10"));
+        assert!(of("1.3.6") < of("1.3.6.0"));
+        assert_eq!(of("1.3.6.1.5").behind(&of("1.3.6")), Some(&[1, 5][..]));
+        assert!(!of("1.3.60").is_under(&of("1.3.6")));
+    }
+}

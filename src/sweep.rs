@@ -1,0 +1,1 @@
+//! Who is asked next, and how many each second.

@@ -1,0 +1,1 @@
+//! Ranges, names and exclusions.

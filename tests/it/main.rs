@@ -1,0 +1,15 @@
+//! One binary for all integration tests: what a user can see, with real parts.
+
+mod central;
+mod cli;
+mod deliver;
+mod end_to_end;
+mod outbox;
+mod pmds;
+mod readme;
+mod run;
+mod snmp;
+mod sweep;
+mod tidy;
+mod walks;
+mod wire;
