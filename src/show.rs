@@ -1,1 +1,73 @@
-//! Readings as table, JSON, CSV and XML.
+//! What `scan` prints: the readings, a summary of the sweep and a verdict for every address, in four formats.
+//!
+//! The JSON is CONTRACT 2 to the letter and the CSV is one row per printer, both for programs; the XML is the `Devices`
+//! element as it would stand in a batch; the table is for a person at an 80-column terminal. All four are functions
+//! from one [`Scan`] to a text, so that the same scan always says the same.
+
+mod json;
+#[cfg(test)]
+mod sample;
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use meterpost_wire::Reading;
+
+use crate::snmp::Traffic;
+
+pub use json::json;
+
+/// Everything that one scan found, in memory: at most a /16 of verdicts and its printers.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// The sweep; absent when devices were read without one, as from a recording.
+    pub sweep: Option<Summary>,
+    /// What became of the addresses, in the order to print.
+    pub verdicts: Vec<Finding>,
+    /// One entry for each printer address, also when two share a key.
+    pub devices: Vec<Device>,
+}
+
+/// A sweep in numbers.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The targets as the person wrote them.
+    pub targets: Vec<String>,
+    /// When the first packet left.
+    pub started_at: Timestamp,
+    /// When the last printer was read.
+    pub ended_at: Timestamp,
+    /// Addresses that were to be asked, exclusions not counted.
+    pub addresses: u64,
+    /// Addresses that answered anything.
+    pub answered: u64,
+    /// Addresses that are printers.
+    pub printers: u64,
+    /// Packets and bytes of sweep and readings together, UDP payload only.
+    pub traffic: Traffic,
+}
+
+/// What became of one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The address.
+    pub address: IpAddr,
+    /// The word of CONTRACT 2: `printer`, `not_printer`, `silent`, `unreachable`, `wrong_credential`, `excluded`,
+    /// `budget_ended`.
+    pub verdict: &'static str,
+    /// More, for people.
+    pub detail: Option<String>,
+}
+
+/// One printer address: its reading, and what of it never leaves the site.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Where it was read.
+    pub address: IpAddr,
+    /// The reading.
+    pub reading: Reading,
+    /// Why this mapping was picked.
+    pub mapping_reason: Option<String>,
+    /// What the reading cost; absent for a recording.
+    pub traffic: Option<Traffic>,
+}
