@@ -10,6 +10,7 @@
 
 pub mod batch;
 pub mod counters;
+pub mod labels;
 pub mod reading;
 
 pub use batch::Batch;
