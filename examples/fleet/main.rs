@@ -1,0 +1,119 @@
+//! A simulated printer fleet of its own: `cargo run --release --example fleet -- --help`.
+
+#[path = "simulator.rs"]
+mod simulator;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use ipnet::Ipv4Net;
+
+use simulator::manner::Manner;
+use simulator::recording::{Recording, View};
+use simulator::{Fleet, Printer};
+
+/// Serves simulated printers on loopback until ctrl-c, then says what it saw.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "example: fleet --net 127.20.0.0/16 --printers 500 --recording tests/walks/a.snmprec --delay 20 --jitter 10"
+)]
+struct Arguments {
+    /// Addresses to put printers on, spread evenly; inside 127.0.0.0/8
+    #[arg(long, default_value = "127.20.0.0/24")]
+    net: Ipv4Net,
+    /// UDP port of every printer
+    #[arg(long, default_value_t = 1161)]
+    port: u16,
+    /// How many printers
+    #[arg(long, default_value_t = 40)]
+    printers: u32,
+    /// A recorded walk; give several, and the printers take them in turn
+    #[arg(long, required = true)]
+    recording: Vec<PathBuf>,
+    /// Community that is answered; repeatable
+    #[arg(long, default_value = "public")]
+    community: Vec<String>,
+    /// Milliseconds until an answer leaves
+    #[arg(long, default_value_t = 0)]
+    delay: u64,
+    /// Milliseconds by which the delay swings to both sides
+    #[arg(long, default_value_t = 0)]
+    jitter: u64,
+    /// Percent of requests that get lost
+    #[arg(long, default_value_t = 0.0)]
+    loss_in: f64,
+    /// Percent of answers that get lost
+    #[arg(long, default_value_t = 0.0)]
+    loss_out: f64,
+    /// For loss and jitter: the same seed loses the same
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// End after so many seconds
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Write what was seen to this file as JSON
+    #[arg(long)]
+    counters: Option<PathBuf>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let running = simulator::start(fleet(&arguments)?).context("starting the fleet")?;
+    eprintln!("{} printers on {}, port {}; ctrl-c ends", arguments.printers, arguments.net, running.port());
+    match arguments.seconds {
+        Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        None => tokio::signal::ctrl_c().await?,
+    }
+    let tally = running.stop();
+    eprint!("{}", tally.summary());
+    if let Some(path) = &arguments.counters {
+        std::fs::write(path, serde_json::to_string(&tally)?)
+            .with_context(|| format!("writing `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+fn fleet(arguments: &Arguments) -> Result<Fleet> {
+    let loopback: Ipv4Net = "127.0.0.0/8".parse()?;
+    if !loopback.contains(&arguments.net) {
+        bail!("net `{}` is not on loopback: one inside 127.0.0.0/8 would be", arguments.net);
+    }
+    let recordings = arguments
+        .recording
+        .iter()
+        .map(|path| Recording::load(path))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(anyhow::Error::msg)?;
+    let manner = Manner {
+        communities: arguments.community.clone(),
+        delay: Duration::from_millis(arguments.delay),
+        jitter: Duration::from_millis(arguments.jitter),
+        loss_in: arguments.loss_in / 100.0,
+        loss_out: arguments.loss_out / 100.0,
+        ..Manner::default()
+    };
+    let printers = addresses(arguments.net, arguments.printers)?
+        .zip(recordings.iter().cycle())
+        .map(|(address, recording)| printer(address, recording, &manner))
+        .collect();
+    Ok(Fleet { port: arguments.port, printers, seed: arguments.seed })
+}
+
+fn printer(address: Ipv4Addr, recording: &Arc<Recording>, manner: &Manner) -> Printer {
+    Printer { address, views: vec![(String::new(), View::of(recording))], manner: manner.clone() }
+}
+
+/// `count` addresses, spread evenly over the net's hosts.
+fn addresses(net: Ipv4Net, count: u32) -> Result<impl Iterator<Item = Ipv4Addr>> {
+    let hosts = u32::MAX.checked_shr(u32::from(net.prefix_len())).unwrap_or(0).saturating_sub(1);
+    if count == 0 || count > hosts {
+        bail!("net `{net}` has room for 1 to {hosts} printers, not {count}");
+    }
+    let first = u32::from(net.network()) + 1;
+    Ok((0..count).map(move |n| Ipv4Addr::from(first + (u64::from(n) * u64::from(hosts) / u64::from(count)) as u32)))
+}
