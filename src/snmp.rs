@@ -2,12 +2,19 @@
 //!
 //! Reading only: GET, GETNEXT, GETBULK. Nothing here builds a SET.
 
+pub mod ber;
+pub mod credential;
 pub mod oid;
+pub mod patience;
+pub mod session;
+pub mod transport;
 pub mod value;
 
 use std::future::Future;
 
+pub use credential::{Credential, Secret};
 pub use oid::Oid;
+pub use session::{Denial, Network, NetworkOptions, Session};
 pub use value::{Absent, Answer, Value};
 
 /// One object of an answer: its OID as the agent wrote it, and its value or why there is none.

@@ -1,0 +1,699 @@
+//! A device's client: the one module, beside the transport, that names the SNMP library.
+//!
+//! A list of objects of any length goes in, an answer for each comes out. Between the two stands what printers need:
+//!
+//! - Lists are cut by the device's [`Limits`]. What is answered tooBig is halved, and the size that was borne is kept.
+//! - An error that names one object becomes that object's [`Absent`]; the others are asked again.
+//! - A request that never gets an answer, at a device that does answer otherwise, is halved until the object is alone
+//!   that the device (or the library's decoder) cannot bear. It is [`Absent::NoAnswer`] and not asked again.
+//! - SNMPv1 fails a whole GET for one missing object, so there a GET is a GETNEXT from just before each object.
+//! - SNMPv3: keys are derived once per credential, engines are remembered, a silent device may have a new engine and is
+//!   discovered once more, and REPORTs become a [`Denial`].
+//!
+//! No call for a SET exists here; clippy's `disallowed-methods` sees to it (DESIGN invariant 2).
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_snmp::v3::{DesSaltState, EngineCache, MasterKeys, ReportStatus};
+use async_snmp::{Auth, Client, ClientBuilder, Error, ErrorStatus, Retry, UsmConfig};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::credential::{Access, AuthProtocol, Credential, PrivProtocol, User, Version, Versions};
+use super::patience::WAIT_FIRST;
+use super::transport::{ATTEMPTS, Capture, Counts, Link, Sockets};
+use super::{Absent, Agent, Limits, Oid, Traffic, Unanswered, Value, VarBind};
+
+/// Devices read at a time when nothing else is said.
+pub const DEVICES_DEFAULT: usize = 256;
+/// And at most.
+pub const DEVICES_MAX: usize = 1024;
+/// Objects that may fail to answer before the whole device counts as silent.
+const NO_ANSWER_MAX: usize = 32;
+/// Transmissions of a part of a request that went unanswered: losing both by chance costs a further halving, no object.
+const ATTEMPTS_ISOLATING: u32 = 2;
+/// The library's own deadline. The transport gives up long before it, after its last transmission.
+const NEVER: Duration = Duration::from_secs(120);
+/// Encoded bytes of the OIDs in one request: with the rest it stays within one Ethernet frame.
+const OID_BYTES_MAX: usize = 1200;
+
+/// What all reading shares: the sockets, keys derived from passwords, known v3 engines, and places for devices.
+pub struct Network {
+    sockets: Sockets,
+    places: Arc<Semaphore>,
+    engines: Arc<EngineCache>,
+    logins: Mutex<HashMap<String, (Credential, Auth)>>,
+    first_wait: Duration,
+}
+
+/// How a [`Network`] behaves.
+#[derive(Clone, Default)]
+pub struct NetworkOptions {
+    /// Devices read at a time; 256 when not said, 1,024 at most.
+    pub devices: Option<usize>,
+    /// The wait for the first answer of a device whose round trip is not known; 1 s when not said.
+    pub first_wait: Option<Duration>,
+    /// Sees every datagram.
+    pub capture: Option<Capture>,
+}
+
+impl Network {
+    /// Opens the sockets. Needs a tokio runtime around it.
+    pub fn open(options: NetworkOptions) -> io::Result<Self> {
+        let sockets = Sockets::open(options.capture)?;
+        let devices = options.devices.unwrap_or(DEVICES_DEFAULT).clamp(1, DEVICES_MAX).min(sockets.in_flight_max());
+        Ok(Self {
+            sockets,
+            places: Arc::new(Semaphore::new(devices)),
+            engines: Arc::new(EngineCache::new().with_max_capacity(65_536)),
+            logins: Mutex::default(),
+            first_wait: options.first_wait.unwrap_or(WAIT_FIRST),
+        })
+    }
+
+    /// Waits for a free place and makes a session there; the place is free again when the session is dropped. Nothing
+    /// is sent yet. `rtt` is the round trip that the sweep saw; a device that it saw is known to be alive.
+    ///
+    /// `version` is the one that the device was sighted with; without it a community whose version is not fixed speaks
+    /// v2c.
+    pub async fn session(
+        &self,
+        peer: SocketAddr,
+        credential: &Credential,
+        version: Option<Version>,
+        rtt: Option<Duration>,
+    ) -> Session {
+        // The semaphore is never closed; without a permit the session would only be unbounded, not wrong.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        Session {
+            link: Link::new(&self.sockets, peer, rtt, self.first_wait),
+            auth: self.login(credential, version),
+            default_context: match &credential.access {
+                Access::User(user) => user.context.clone(),
+                Access::Community { .. } => String::new(),
+            },
+            engines: Arc::clone(&self.engines),
+            clients: Vec::new(),
+            limits: Limits::default(),
+            borne: usize::MAX,
+            bulk_broken: false,
+            alive: rtt.is_some(),
+            answers_discovery: false,
+            skipped: BTreeSet::new(),
+            denial: None,
+            not_increasing: 0,
+            _place: place,
+        }
+    }
+
+    /// What the sockets saw and dropped.
+    pub fn counts(&self) -> Counts {
+        self.sockets.counts()
+    }
+
+    /// Derives a user's keys at the first need only: a password costs 2 to 4 ms.
+    fn login(&self, credential: &Credential, version: Option<Version>) -> Option<Auth> {
+        match &credential.access {
+            Access::Community { community, versions } => {
+                let v1 = match versions {
+                    Versions::V1 => true,
+                    Versions::V2c => false,
+                    Versions::Either => version == Some(Version::V1),
+                };
+                let community = community.expose().as_bytes().to_vec();
+                Some(if v1 { Auth::v1(community) } else { Auth::v2c(community) })
+            }
+            Access::User(user) => {
+                let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some((known, auth)) = logins.get(&credential.name)
+                    && known == credential
+                {
+                    return Some(auth.clone());
+                }
+                let auth = usm(user)?;
+                logins.insert(credential.name.clone(), (credential.clone(), auth.clone()));
+                Some(auth)
+            }
+        }
+    }
+}
+
+/// A user as the library wants it; none when the library refuses it, which [`Credential::user`] has ruled out.
+fn usm(user: &User) -> Option<Auth> {
+    let config = UsmConfig::new(user.name.clone().into_bytes());
+    let Some((protocol, secret)) = &user.auth else { return Some(Auth::Usm(config)) };
+    let protocol = match protocol {
+        AuthProtocol::Md5 => async_snmp::AuthProtocol::Md5,
+        AuthProtocol::Sha1 => async_snmp::AuthProtocol::Sha1,
+        AuthProtocol::Sha224 => async_snmp::AuthProtocol::Sha224,
+        AuthProtocol::Sha256 => async_snmp::AuthProtocol::Sha256,
+        AuthProtocol::Sha384 => async_snmp::AuthProtocol::Sha384,
+        AuthProtocol::Sha512 => async_snmp::AuthProtocol::Sha512,
+    };
+    let mut keys = MasterKeys::new(protocol, secret.expose().as_bytes()).ok()?;
+    if let Some((protocol, secret)) = &user.privacy {
+        let protocol = match protocol {
+            PrivProtocol::Des => async_snmp::PrivProtocol::Des,
+            PrivProtocol::Aes128 => async_snmp::PrivProtocol::Aes128,
+            PrivProtocol::Aes192 => async_snmp::PrivProtocol::Aes192Blumenthal,
+            PrivProtocol::Aes256 => async_snmp::PrivProtocol::Aes256Blumenthal,
+            PrivProtocol::Aes192Reeder => async_snmp::PrivProtocol::Aes192Reeder,
+            PrivProtocol::Aes256Reeder => async_snmp::PrivProtocol::Aes256Reeder,
+        };
+        keys = keys.with_privacy(protocol, secret.expose().as_bytes()).ok()?;
+    }
+    config.with_master_keys(keys).ok().map(Auth::Usm)
+}
+
+/// Why an SNMPv3 agent, or none at all, let us in; the reason behind [`Unanswered::Denied`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// usmStatsUnknownUserNames.
+    UnknownUser,
+    /// usmStatsWrongDigests: authentication secret or protocol.
+    WrongDigest,
+    /// usmStatsNotInTimeWindows, and again after the clock was corrected.
+    NotInTimeWindow,
+    /// usmStatsUnsupportedSecLevels: the user has no such authentication or privacy there.
+    UnsupportedSecurityLevel,
+    /// usmStatsDecryptionErrors: privacy secret or protocol.
+    Decryption,
+    /// It answers discovery and never this user: some agents send no reports; also a wrong privacy secret looks so.
+    Ignored,
+    /// noAccess or authorizationError for everything asked.
+    NoAccess,
+    /// A credential that the library cannot use.
+    Unusable,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownUser => "unknown user name",
+            Self::WrongDigest => "wrong authentication secret or protocol",
+            Self::NotInTimeWindow => "not in time window",
+            Self::UnsupportedSecurityLevel => "security level not supported for this user",
+            Self::Decryption => "wrong privacy secret or protocol",
+            Self::Ignored => "answers discovery but not this user",
+            Self::NoAccess => "no access",
+            Self::Unusable => "credential cannot be used",
+        })
+    }
+}
+
+/// A live device.
+pub struct Session {
+    link: Link,
+    auth: Option<Auth>,
+    default_context: String,
+    engines: Arc<EngineCache>,
+    /// One per context asked; below v3 only one.
+    clients: Vec<(String, Client<Link>)>,
+    limits: Limits,
+    /// The most objects in one request that the device was seen to bear after a tooBig.
+    borne: usize,
+    bulk_broken: bool,
+    /// It answered something once, to us or to the sweep.
+    alive: bool,
+    answers_discovery: bool,
+    skipped: BTreeSet<Oid>,
+    denial: Option<Denial>,
+    not_increasing: u32,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Get,
+    GetNext,
+}
+
+/// What one request came to.
+enum Outcome {
+    Answered(Vec<VarBind>),
+    /// The agent's error, and which object (counted from 0) it names.
+    Error(ErrorStatus, Option<usize>),
+    /// No answer, or none that can be decoded.
+    Nothing,
+}
+
+/// Objects of a list that go into one request together, by their places in the list.
+struct Piece {
+    places: Vec<usize>,
+    isolating: bool,
+}
+
+impl Session {
+    /// Objects that never answered here; not asked any more in this session.
+    pub fn skipped(&self) -> impl Iterator<Item = &Oid> {
+        self.skipped.iter()
+    }
+
+    /// Takes what was learned in an earlier session: objects not to ask.
+    pub fn skip(&mut self, oids: impl IntoIterator<Item = Oid>) {
+        self.skipped.extend(oids.into_iter().take(NO_ANSWER_MAX));
+    }
+
+    /// The most objects in one request that the device was seen to bear; none when it never complained.
+    pub fn borne(&self) -> Option<usize> {
+        (self.borne != usize::MAX).then_some(self.borne)
+    }
+
+    /// Takes that from an earlier session.
+    pub fn bear(&mut self, varbinds: usize) {
+        self.borne = varbinds.max(1);
+    }
+
+    /// Why it did not let us in, behind [`Unanswered::Denied`].
+    pub fn denial(&self) -> Option<Denial> {
+        self.denial
+    }
+
+    /// GETNEXT answers that did not go forward; they read as the end of the table.
+    pub fn not_increasing(&self) -> u32 {
+        self.not_increasing
+    }
+
+    /// Who this is.
+    pub fn peer(&self) -> SocketAddr {
+        async_snmp::Transport::peer_addr(&self.link)
+    }
+
+    fn is_v1(&self) -> bool {
+        matches!(&self.auth, Some(Auth::Community { version: async_snmp::CommunityVersion::V1, .. }))
+    }
+
+    fn is_v3(&self) -> bool {
+        matches!(&self.auth, Some(Auth::Usm(_)))
+    }
+
+    async fn ask(&mut self, kind: Kind, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        let mut answers: Vec<Option<VarBind>> = vec![None; oids.len()];
+        if !context.is_empty() && !self.is_v3() {
+            return Ok(oids.iter().map(|oid| absent(oid, Absent::NoSuchObject)).collect());
+        }
+        let mut pieces = self.cut(oids);
+        pieces.reverse();
+        while let Some(piece) = pieces.pop() {
+            let asked: Vec<&Oid> = piece.places.iter().map(|&place| &oids[place]).collect();
+            match self.request(kind, context, &asked, piece.isolating).await? {
+                Outcome::Answered(varbinds) => {
+                    let unmatched = self.match_up(kind, oids, &piece.places, varbinds, &mut answers);
+                    let alone = piece.places.len() == 1;
+                    if alone || unmatched.len() == piece.places.len() {
+                        // An answer about other objects than those asked: asking again would bring the same.
+                        for place in unmatched {
+                            answers[place] = Some(absent(&oids[place], Absent::Refused));
+                        }
+                    } else if !unmatched.is_empty() {
+                        pieces.push(Piece { places: unmatched, isolating: piece.isolating });
+                    }
+                }
+                Outcome::Error(status, Some(at)) if at < piece.places.len() => {
+                    let place = piece.places[at];
+                    answers[place] = Some(absent(&oids[place], reason(kind, status)));
+                    let rest: Vec<usize> = piece.places.into_iter().filter(|&other| other != place).collect();
+                    if !rest.is_empty() {
+                        pieces.push(Piece { places: rest, isolating: piece.isolating });
+                    }
+                }
+                Outcome::Error(status, _) if piece.places.len() == 1 => {
+                    answers[piece.places[0]] = Some(absent(asked[0], reason(kind, status)));
+                }
+                Outcome::Error(..) => halve(&mut pieces, piece.places, piece.isolating),
+                Outcome::Nothing => {
+                    if !piece.isolating {
+                        self.check_alive(context).await?;
+                    }
+                    if let [place] = *piece.places {
+                        self.skipped.insert(oids[place].clone());
+                        if self.skipped.len() > NO_ANSWER_MAX {
+                            return Err(Unanswered::Silent);
+                        }
+                        answers[place] = Some(absent(&oids[place], Absent::NoAnswer));
+                    } else {
+                        halve(&mut pieces, piece.places, true);
+                    }
+                }
+            }
+        }
+        Ok(answers
+            .into_iter()
+            .zip(oids)
+            .map(|(answer, oid)| answer.unwrap_or_else(|| absent(oid, Absent::NoAnswer)))
+            .collect())
+    }
+
+    /// Requests of as many objects as the device bears, without those on the skip list.
+    fn cut(&self, oids: &[Oid]) -> Vec<Piece> {
+        let most = self.limits.varbinds_max.clamp(1, 60).min(self.borne);
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut bytes = OID_BYTES_MAX;
+        for place in (0..oids.len()).filter(|&place| !self.skipped.contains(&oids[place])) {
+            let size = encoded_size(&oids[place]);
+            match pieces.last_mut() {
+                Some(piece) if piece.places.len() < most && bytes + size <= OID_BYTES_MAX => {
+                    piece.places.push(place);
+                    bytes += size;
+                }
+                _ => {
+                    pieces.push(Piece { places: vec![place], isolating: false });
+                    bytes = size;
+                }
+            }
+        }
+        pieces
+    }
+
+    /// Gives each answer its place; returns the places that got none.
+    fn match_up(
+        &mut self,
+        kind: Kind,
+        oids: &[Oid],
+        places: &[usize],
+        varbinds: Vec<VarBind>,
+        answers: &mut [Option<VarBind>],
+    ) -> Vec<usize> {
+        match kind {
+            Kind::Get => {
+                for (n, varbind) in varbinds.into_iter().enumerate() {
+                    let fits = |&place: &usize| oids[place] == varbind.oid && answers[place].is_none();
+                    let at_its_place = places.get(n).copied().filter(fits);
+                    if let Some(place) = at_its_place.or_else(|| places.iter().copied().find(fits)) {
+                        answers[place] = Some(varbind);
+                    }
+                }
+            }
+            Kind::GetNext => {
+                for (&place, varbind) in places.iter().zip(varbinds) {
+                    let ended = matches!(varbind.answer, Err(Absent::EndOfMibView));
+                    answers[place] = Some(if ended || varbind.oid > oids[place] {
+                        varbind
+                    } else {
+                        self.not_increasing += 1;
+                        absent(&oids[place], Absent::EndOfMibView)
+                    });
+                }
+            }
+        }
+        places.iter().copied().filter(|&place| answers[place].is_none()).collect()
+    }
+
+    /// One request that nothing has cut before, save by tooBig.
+    async fn request(
+        &mut self,
+        kind: Kind,
+        context: &str,
+        oids: &[&Oid],
+        isolating: bool,
+    ) -> Result<Outcome, Unanswered> {
+        let theirs: Vec<async_snmp::Oid> = oids.iter().map(|oid| async_snmp::Oid::from_slice(oid.arcs())).collect();
+        let mut discovered_again = false;
+        loop {
+            let client = self.client(context)?;
+            // A single object gets all its transmissions: on the strength of them it goes on the skip list.
+            self.link.attempts(if isolating && oids.len() > 1 { ATTEMPTS_ISOLATING } else { ATTEMPTS });
+            let mut stream = match kind {
+                Kind::Get => client.get_many_chunks(&theirs),
+                Kind::GetNext => client.get_next_many_chunks(&theirs),
+            }
+            // An OID that no message can carry (first arc above 2): nobody has such an object.
+            .map_err(|_| Unanswered::Denied)?;
+            let mut varbinds = Vec::with_capacity(oids.len());
+            let failure = loop {
+                match stream.next().await {
+                    Some(Ok(chunk)) => {
+                        self.alive = true;
+                        if chunk.request_range.len() < oids.len() {
+                            self.borne = self.borne.min(chunk.request_range.len().max(1));
+                        }
+                        varbinds.extend(chunk.response.varbinds.into_iter().map(ours));
+                    }
+                    Some(Err(error)) => break Some(error),
+                    None => break None,
+                }
+            };
+            let Some(error) = failure else { return Ok(Outcome::Answered(varbinds)) };
+            let completed = error.completed_request_count;
+            match error.source.exchange_source() {
+                Error::Snmp { status, index, .. } => {
+                    self.alive = true;
+                    let at = usize::try_from(*index).ok().and_then(|index| index.checked_sub(1));
+                    let chunk_length = error.failed_request_range.len();
+                    let at = match at {
+                        Some(at) if at < chunk_length => Some(completed + at),
+                        _ if chunk_length == 1 => Some(completed),
+                        _ => None,
+                    };
+                    return Ok(Outcome::Error(*status, at));
+                }
+                Error::Timeout { .. } if self.is_v3() && !isolating && !discovered_again => {
+                    discovered_again = true;
+                    self.discover_again(context).await?;
+                }
+                Error::Timeout { .. } if self.is_v3() && self.answers_discovery && !self.alive => {
+                    return Err(self.deny(Denial::Ignored));
+                }
+                Error::Timeout { .. } | Error::MalformedResponse { .. } => return Ok(Outcome::Nothing),
+                Error::Report { status, .. } => match **status {
+                    ReportStatus::UnknownEngineId { .. } if !discovered_again => {
+                        discovered_again = true;
+                        self.discover_again(context).await?;
+                    }
+                    // snmpUnknownContexts (RFC 3413): a context that this device lacks, with all its objects.
+                    ReportStatus::Other { ref oid, .. } if is_unknown_context(oid) => {
+                        return Ok(Outcome::Answered(
+                            oids.iter().map(|oid| absent(oid, Absent::NoSuchObject)).collect(),
+                        ));
+                    }
+                    ref status => return Err(self.deny(denial(status))),
+                },
+                Error::Network { source, .. } if is_unreachable(source) => return Err(Unanswered::Unreachable),
+                Error::Network { .. } => return Ok(Outcome::Nothing),
+                Error::Auth { .. } => return Err(self.deny(Denial::Ignored)),
+                _ => return Err(self.deny(Denial::Unusable)),
+            }
+        }
+    }
+
+    /// A device that is silent in v3 may have been given a new engine id; this asks for it.
+    async fn discover_again(&mut self, context: &str) -> Result<(), Unanswered> {
+        self.link.attempts(ATTEMPTS);
+        let client = self.client(context)?;
+        if client.rediscover_engine().await.is_err() {
+            return Err(Unanswered::Silent);
+        }
+        self.answers_discovery = true;
+        // Clients of other contexts hold the old engine.
+        self.clients.retain(|(other, _)| other == context);
+        Ok(())
+    }
+
+    /// Whether the device answers the simplest question: else it has gone, and no object is to blame.
+    async fn check_alive(&mut self, context: &str) -> Result<(), Unanswered> {
+        if !self.alive {
+            return Err(Unanswered::Silent);
+        }
+        let sys_object_id = Oid::new(&[1, 3, 6, 1, 2, 1, 1, 2, 0]);
+        match self.request(Kind::Get, context, &[&sys_object_id], false).await? {
+            Outcome::Nothing => Err(Unanswered::Silent),
+            Outcome::Answered(_) | Outcome::Error(..) => Ok(()),
+        }
+    }
+
+    fn deny(&mut self, denial: Denial) -> Unanswered {
+        self.denial = Some(denial);
+        Unanswered::Denied
+    }
+
+    fn client(&mut self, context: &str) -> Result<Client<Link>, Unanswered> {
+        let context = if context.is_empty() { self.default_context.as_str() } else { context };
+        if let Some((_, client)) = self.clients.iter().find(|(known, _)| known == context) {
+            return Ok(client.clone());
+        }
+        let context = context.to_owned();
+        let Some(mut auth) = self.auth.clone() else { return Err(self.deny(Denial::Unusable)) };
+        let mut needs_des = false;
+        if let Auth::Usm(usm) = auth {
+            needs_des = usm.priv_protocol().is_some_and(|protocol| protocol == async_snmp::PrivProtocol::Des);
+            auth = Auth::Usm(usm.context_name(context.clone().into_bytes()));
+        }
+        let mut decoding = async_snmp::DecodeConfig::DEFAULT;
+        decoding.malformed_exception_payloads = true;
+        let mut builder = ClientBuilder::new(auth)
+            .request_timeout(NEVER)
+            .retry(Retry::none())
+            .max_oids_per_request(64)
+            .decode_config(decoding)
+            // Answers are taken from the asked address alone, so a rewritten community harms nobody.
+            .community_response_policy(async_snmp::CommunityResponsePolicy::AllowMismatchFromTarget)
+            .allow_unauthenticated_v3_time_correction(true)
+            .engine_cache(Arc::clone(&self.engines));
+        if needs_des {
+            match DesSaltState::install(|_| Ok::<(), io::Error>(())) {
+                Ok(state) => builder = builder.des_salt_state(state),
+                Err(_) => return Err(self.deny(Denial::Unusable)),
+            }
+        }
+        let Ok(client) = builder.build_with_transport(self.link.clone()) else {
+            return Err(self.deny(Denial::Unusable));
+        };
+        self.clients.push((context, client.clone()));
+        Ok(client)
+    }
+
+    /// A GET in v1: GETNEXT from just before each object, because one missing object fails a v1 GET for all. What
+    /// stands between is rare (an object with a subtree right before the one asked) and is asked alone.
+    async fn get_v1(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        let before: Vec<Oid> = oids.iter().map(just_before).collect();
+        let found = self.ask(Kind::GetNext, context, &before).await?;
+        let mut answers = Vec::with_capacity(oids.len());
+        for (oid, found) in oids.iter().zip(found) {
+            answers.push(match found.answer {
+                Err(Absent::NoAnswer | Absent::Refused) => absent(oid, Absent::NoAnswer),
+                Err(_) => absent(oid, Absent::NoSuchObject),
+                Ok(_) if found.oid == *oid => found,
+                Ok(_) if found.oid > *oid => absent(oid, Absent::NoSuchObject),
+                Ok(_) => match self.ask(Kind::Get, context, std::slice::from_ref(oid)).await?.pop() {
+                    Some(alone) => alone,
+                    None => absent(oid, Absent::NoAnswer),
+                },
+            });
+        }
+        Ok(answers)
+    }
+}
+
+impl Agent for Session {
+    fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    async fn get(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        if self.is_v1() { self.get_v1(context, oids).await } else { self.ask(Kind::Get, context, oids).await }
+    }
+
+    async fn get_next(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        self.ask(Kind::GetNext, context, oids).await
+    }
+
+    async fn get_bulk(&mut self, context: &str, oids: &[Oid], repetitions: u16) -> Result<Vec<VarBind>, Unanswered> {
+        let allowed = self.limits.bulk && !self.bulk_broken && !self.is_v1();
+        if !allowed || oids.is_empty() || (!context.is_empty() && !self.is_v3()) {
+            return self.get_next(context, oids).await;
+        }
+        let client = self.client(context)?;
+        let theirs: Vec<async_snmp::Oid> = oids.iter().map(|oid| async_snmp::Oid::from_slice(oid.arcs())).collect();
+        self.link.attempts(ATTEMPTS);
+        if let Ok(response) = client.get_bulk_with_metadata(&theirs, 0, u32::from(repetitions.max(1))).await {
+            self.alive = true;
+            let rows: Vec<VarBind> = response.varbinds.into_iter().map(ours).collect();
+            // Each column must go forward from row to row; at the first that does not, this agent's GETBULK is broken.
+            let forward = rows.iter().enumerate().all(|(n, row)| {
+                let before = n.checked_sub(oids.len()).map_or(&oids[n % oids.len()], |n| &rows[n].oid);
+                row.answer == Err(Absent::EndOfMibView) || row.oid > *before
+            });
+            if forward && !rows.is_empty() {
+                return Ok(rows);
+            }
+        }
+        self.bulk_broken = true;
+        self.get_next(context, oids).await
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.link.traffic()
+    }
+}
+
+/// Puts the halves on the stack, the first to be asked first.
+fn halve(pieces: &mut Vec<Piece>, mut places: Vec<usize>, isolating: bool) {
+    let second = places.split_off(places.len() / 2);
+    pieces.push(Piece { places: second, isolating });
+    pieces.push(Piece { places, isolating });
+}
+
+fn absent(oid: &Oid, why: Absent) -> VarBind {
+    VarBind { oid: oid.clone(), answer: Err(why) }
+}
+
+/// What an agent's error says about the one object that it names.
+fn reason(kind: Kind, status: ErrorStatus) -> Absent {
+    match (status, kind) {
+        (ErrorStatus::NoSuchName, Kind::Get) => Absent::NoSuchObject,
+        (ErrorStatus::NoSuchName, Kind::GetNext) => Absent::EndOfMibView,
+        _ => Absent::Refused,
+    }
+}
+
+/// The greatest OID that is likely to have no object between itself and `oid`: the last arc one less, or left out.
+fn just_before(oid: &Oid) -> Oid {
+    match oid.arcs() {
+        [front @ .., 0] => Oid::new(front),
+        [front @ .., last] => Oid::new(front).join(&[last - 1]),
+        [] => oid.clone(),
+    }
+}
+
+fn encoded_size(oid: &Oid) -> usize {
+    let arcs = oid
+        .arcs()
+        .iter()
+        .map(|&arc| {
+            if arc < 128 {
+                1
+            } else if arc < 16_384 {
+                2
+            } else {
+                5
+            }
+        })
+        .sum::<usize>();
+    arcs + 6
+}
+
+/// snmpUnknownContexts and snmpUnavailableContexts.
+fn is_unknown_context(oid: &async_snmp::Oid) -> bool {
+    oid.arcs().starts_with(&[1, 3, 6, 1, 6, 3, 12, 1, 5]) || oid.arcs().starts_with(&[1, 3, 6, 1, 6, 3, 12, 1, 4])
+}
+
+fn denial(status: &ReportStatus) -> Denial {
+    match status {
+        ReportStatus::UnknownUserName { .. } => Denial::UnknownUser,
+        ReportStatus::WrongDigest { .. } => Denial::WrongDigest,
+        ReportStatus::NotInTimeWindow { .. } => Denial::NotInTimeWindow,
+        ReportStatus::UnsupportedSecurityLevel { .. } => Denial::UnsupportedSecurityLevel,
+        ReportStatus::DecryptionError { .. } => Denial::Decryption,
+        _ => Denial::Ignored,
+    }
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied};
+    matches!(error.kind(), HostUnreachable | NetworkUnreachable | NetworkDown | PermissionDenied | AddrNotAvailable)
+}
+
+/// The library's varbind in our words.
+fn ours(varbind: async_snmp::VarBind) -> VarBind {
+    use async_snmp::Value as Theirs;
+    let answer = match varbind.value {
+        Theirs::Integer(n) => Ok(Value::Integer(i64::from(n))),
+        Theirs::OctetString(bytes) | Theirs::Nsap(bytes) => Ok(Value::Octets(bytes.to_vec())),
+        Theirs::ObjectIdentifier(oid) => Ok(Value::Oid(Oid::new(oid.arcs()))),
+        Theirs::IpAddress(address) => Ok(Value::IpAddress(address)),
+        Theirs::Counter32(n) => Ok(Value::Counter(u64::from(n))),
+        Theirs::Counter64(n) => Ok(Value::Counter(n)),
+        Theirs::Gauge32(n) | Theirs::UInteger32(n) => Ok(Value::Gauge(u64::from(n))),
+        Theirs::TimeTicks(n) => Ok(Value::TimeTicks(n)),
+        Theirs::Opaque(bytes) => Ok(Value::Opaque(bytes.to_vec())),
+        Theirs::NoSuchObject => Err(Absent::NoSuchObject),
+        Theirs::NoSuchInstance => Err(Absent::NoSuchInstance),
+        Theirs::EndOfMibView => Err(Absent::EndOfMibView),
+        _ => Ok(Value::Nothing),
+    };
+    VarBind { oid: Oid::new(varbind.oid.arcs()), answer }
+}
