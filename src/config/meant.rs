@@ -1,0 +1,313 @@
+//! From what is written to what is meant; every fault is collected, none ends the checking.
+
+use std::ops::Range;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+use toml::Spanned;
+
+use super::fault::{Fault, listed, nearest};
+use super::raw::{At, RawConfig, RawCredential, RawHttps, RawLimits, RawSweep};
+use super::{Channel, Config, Limits, Proxy, READ_DEFAULT, Sweep, Window};
+use crate::schedule::Schedule;
+use crate::snmp::credential::{AuthProtocol, Credential, PrivProtocol, SNMP_PORT, Secret, User, Versions};
+
+/// A secret's file is at most this long.
+const SECRET_BYTES_MAX: u64 = 4096;
+
+/// The text that is being read, and where what it points to is found.
+pub struct Source<'a> {
+    pub text: &'a str,
+    pub dir: &'a Path,
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Checks everything; the faults come in the order of their lines.
+pub fn config(raw: RawConfig, source: &Source<'_>) -> Result<Config, Vec<Fault>> {
+    let mut check = Check { source, faults: Vec::new() };
+    let credentials: Vec<Credential> = raw.credentials.iter().filter_map(|raw| check.credential(raw)).collect();
+    let named: Vec<&str> = raw.credentials.iter().map(|raw| raw.get_ref().name.get_ref().as_str()).collect();
+    for (n, raw) in raw.credentials.iter().enumerate() {
+        let name = &raw.get_ref().name;
+        if named[..n].contains(&name.get_ref().as_str()) {
+            check.fault(&name.span(), format!("`name`: two `[[credentials]]` are called `{}`", name.get_ref()));
+        }
+    }
+    let sweeps = raw.sweep.iter().map(|raw| check.sweep(raw, &named)).collect();
+    let timezone = check.timezone(&raw.schedule.timezone);
+    let read = match &raw.schedule.read {
+        None => Schedule::parse(READ_DEFAULT, timezone.clone()).ok(),
+        written => check.schedule("read", written, &timezone),
+    };
+    let send = check.schedule("send", &raw.schedule.send, &timezone);
+    let channels = check.channels(raw.delivery.channels.as_deref());
+    let proxy = check.proxy(&raw.delivery.https);
+    let limits = check.limits(&raw.limits);
+    let privacy =
+        raw.privacy.iter().map(|(field, action)| (field.get_ref().clone(), action.get_ref().clone())).collect();
+    if check.faults.is_empty() {
+        let site_name = raw.site.name;
+        Ok(Config { site_name, sweeps, credentials, read, send, timezone, channels, proxy, privacy, limits })
+    } else {
+        check.faults.sort_by_key(|fault| fault.line);
+        Err(check.faults)
+    }
+}
+
+struct Check<'a> {
+    source: &'a Source<'a>,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, span: &Range<usize>, what: String) {
+        self.faults.push(Fault::at(self.source.text, span, what));
+    }
+
+    fn fault_hint(&mut self, span: &Range<usize>, what: String, hint: String) {
+        self.faults.push(Fault::at(self.source.text, span, what).hint(hint));
+    }
+
+    fn sweep(&mut self, raw: &Spanned<RawSweep>, named: &[&str]) -> Sweep {
+        let (span, raw) = (raw.span(), raw.get_ref());
+        if raw.targets.is_empty() {
+            self.fault(
+                &span,
+                "`[[sweep]]` has no `targets`: `targets = [\"192.168.1.0/24\"]` would be some".to_owned(),
+            );
+        }
+        if raw.credentials.is_empty() {
+            self.fault(
+                &span,
+                "`[[sweep]]` has no `credentials`: an address is only asked with one that is listed".to_owned(),
+            );
+        }
+        for name in &raw.credentials {
+            let word = name.get_ref().as_str();
+            if !named.contains(&word) {
+                let what = format!("`credentials`: no `[[credentials]]` is called `{word}`");
+                let hint = match nearest(word, named) {
+                    Some(right) => format!("`{right}` is the nearest name"),
+                    None if named.is_empty() => format!("add `[[credentials]]` with `name = \"{word}\"`"),
+                    None => format!("names are {}", listed(named)),
+                };
+                self.fault_hint(&name.span(), what, hint);
+            }
+        }
+        let texts = |list: &[Spanned<String>]| list.iter().map(|text| text.get_ref().clone()).collect();
+        Sweep {
+            targets: texts(&raw.targets),
+            exclude: texts(&raw.exclude),
+            credentials: texts(&raw.credentials),
+            port: self.number("port", &raw.port, 1, 65_535).unwrap_or(SNMP_PORT),
+            rate: self.number("rate", &raw.rate, 0, 1_000_000),
+            timeout: self.number("timeout_ms", &raw.timeout_ms, 100, 60_000).map(Duration::from_millis),
+            retries: self.number("retries", &raw.retries, 0, 10).unwrap_or(2),
+            window: self.window(&raw.window),
+        }
+    }
+
+    fn window(&mut self, written: &At<String>) -> Option<Window> {
+        let written = written.as_ref()?;
+        let time = |text: &str| Time::strptime("%H:%M", text.trim()).ok();
+        let window = written.get_ref().split_once('-').and_then(|(from, to)| {
+            let (from, to) = (time(from)?, time(to)?);
+            (from != to).then_some(Window { from, to })
+        });
+        if window.is_none() {
+            let what = format!("`window`: `{}` is no time of day, `06:00-20:00` would be", written.get_ref());
+            self.fault(&written.span(), what);
+        }
+        window
+    }
+
+    fn credential(&mut self, raw: &Spanned<RawCredential>) -> Option<Credential> {
+        let (span, raw) = (raw.span(), raw.get_ref());
+        let name = raw.name.get_ref().as_str();
+        let community = self.secret("community", [&raw.community, &raw.community_file, &raw.community_env]);
+        let auth = self.secret("auth_secret", [&raw.auth_secret, &raw.auth_secret_file, &raw.auth_secret_env]);
+        let privacy = self.secret("priv_secret", [&raw.priv_secret, &raw.priv_secret_file, &raw.priv_secret_env]);
+        let (community, auth, privacy) = (community.ok()?, auth.ok()?, privacy.ok()?);
+        let version = raw.version.as_ref().map(|version| (version.span(), version.get_ref().as_str()));
+        let versions = match version {
+            None | Some((_, "3")) => Versions::Either,
+            Some((_, "1")) => Versions::V1,
+            Some((_, "2c")) => Versions::V2c,
+            Some((span, other)) => {
+                self.fault(&span, format!("`version`: `{other}` is none, \"1\", \"2c\" or \"3\" would be"));
+                return None;
+            }
+        };
+        let is_v3 = matches!(version, Some((_, "3")));
+        let made = match (community, &raw.user) {
+            (Some(community), None) if !is_v3 => Credential::community(name, community, versions),
+            (None, Some(user)) if is_v3 || version.is_none() => Credential::user(
+                name,
+                User {
+                    name: user.get_ref().clone(),
+                    auth: self.protocol::<AuthProtocol>("auth", &raw.auth_protocol, auth, &span).ok()?,
+                    privacy: self.protocol::<PrivProtocol>("priv", &raw.priv_protocol, privacy, &span).ok()?,
+                    context: raw.context.clone().unwrap_or_default(),
+                },
+            ),
+            _ => {
+                let what = format!(
+                    "`[[credentials]]` `{name}`: either a `community` (versions 1 and 2c) or a `user` (version 3) would be right"
+                );
+                self.fault(&span, what);
+                return None;
+            }
+        };
+        made.map_err(|error| self.fault(&span, format!("`[[credentials]]` `{name}`: {error}"))).ok()
+    }
+
+    fn protocol<P: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        what: &str,
+        protocol: &At<String>,
+        secret: Option<Secret>,
+        table: &Range<usize>,
+    ) -> Result<Option<(P, Secret)>, ()> {
+        match (protocol, secret) {
+            (None, None) => Ok(None),
+            (Some(protocol), Some(secret)) => match protocol.get_ref().parse() {
+                Ok(parsed) => Ok(Some((parsed, secret))),
+                Err(error) => {
+                    self.fault(&protocol.span(), format!("`{what}_protocol`: {error}"));
+                    Err(())
+                }
+            },
+            (Some(protocol), None) => {
+                self.fault(&protocol.span(), format!("`{what}_protocol` stands without `{what}_secret`"));
+                Err(())
+            }
+            (None, Some(_)) => {
+                self.fault(table, format!("`{what}_secret` stands without `{what}_protocol`"));
+                Err(())
+            }
+        }
+    }
+
+    /// A secret from the file itself, another file or the environment; at most one of them.
+    fn secret(&mut self, key: &str, [here, file, env]: [&At<String>; 3]) -> Result<Option<Secret>, ()> {
+        match (here, file, env) {
+            (None, None, None) => Ok(None),
+            (Some(here), None, None) => Ok(Some(Secret::new(here.get_ref().clone()))),
+            (None, Some(file), None) => {
+                let path = super::beside(self.source.dir, file.get_ref());
+                let text = match std::fs::metadata(&path) {
+                    Ok(found) if found.len() > SECRET_BYTES_MAX => {
+                        Err(format!("it has more than {SECRET_BYTES_MAX} bytes"))
+                    }
+                    _ => std::fs::read_to_string(&path).map_err(|error| error.to_string()),
+                };
+                match text {
+                    Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
+                    Err(error) => {
+                        self.fault(&file.span(), format!("`{key}_file`: cannot read `{}`: {error}", path.display()));
+                        Err(())
+                    }
+                }
+            }
+            (None, None, Some(env)) => match (self.source.env)(env.get_ref()) {
+                Some(text) => Ok(Some(Secret::new(text))),
+                None => {
+                    let what = format!("`{key}_env`: the environment has no variable `{}`", env.get_ref());
+                    self.fault(&env.span(), what);
+                    Err(())
+                }
+            },
+            _ => {
+                let span = [here, file, env].into_iter().flatten().last().map(Spanned::span).unwrap_or_default();
+                self.fault(&span, format!("one of `{key}`, `{key}_file` and `{key}_env` would be right, not two"));
+                Err(())
+            }
+        }
+    }
+
+    fn timezone(&mut self, written: &At<String>) -> TimeZone {
+        let Some(written) = written else { return TimeZone::UTC };
+        if written.get_ref() == "UTC" {
+            return TimeZone::UTC;
+        }
+        TimeZone::get(written.get_ref()).unwrap_or_else(|_| {
+            let what = format!("`timezone`: no zone is called `{}`, `Europe/Berlin` would be one", written.get_ref());
+            self.fault(&written.span(), what);
+            TimeZone::UTC
+        })
+    }
+
+    fn schedule(&mut self, key: &str, written: &At<String>, zone: &TimeZone) -> Option<Schedule> {
+        let written = written.as_ref().filter(|written| !written.get_ref().is_empty())?;
+        Schedule::parse(written.get_ref(), zone.clone())
+            .map_err(|error| self.fault(&written.span(), format!("`{key}`: {error}")))
+            .ok()
+    }
+
+    fn channels(&mut self, written: Option<&[Spanned<String>]>) -> Vec<Channel> {
+        let Some(written) = written else { return vec![Channel::Https] };
+        for word in written.iter().filter(|word| word.get_ref() != "https") {
+            let what = format!("`channels`: `{}` is no channel of this version, `https` is", word.get_ref());
+            self.fault(&word.span(), what);
+        }
+        written.iter().take(1).map(|_| Channel::Https).collect()
+    }
+
+    fn proxy(&mut self, raw: &RawHttps) -> Option<Proxy> {
+        let secret =
+            self.secret("proxy_secret", [&raw.proxy_secret, &raw.proxy_secret_file, &raw.proxy_secret_env]).ok()?;
+        let Some(url) = &raw.proxy else {
+            if let Some(user) = &raw.proxy_user {
+                self.fault(&user.span(), "`proxy_user` stands without `proxy`".to_owned());
+            }
+            return None;
+        };
+        let user = raw.proxy_user.as_ref().map(|user| user.get_ref().clone());
+        match url.get_ref().as_str() {
+            "none" => Some(Proxy::None),
+            text if text.contains('@') => {
+                let what = "`proxy`: user and secret belong into `proxy_user` and `proxy_secret`, not into the address";
+                self.fault(&url.span(), what.to_owned());
+                None
+            }
+            text if ["http://", "https://", "socks5://"].iter().any(|scheme| text.starts_with(scheme)) => {
+                Some(Proxy::Via { url: text.to_owned(), user: user.map(|user| (user, secret.unwrap_or_default())) })
+            }
+            text => {
+                let what = format!("`proxy`: `{text}` is no proxy, `http://proxy.example:3128` or `none` would be");
+                self.fault(&url.span(), what);
+                None
+            }
+        }
+    }
+
+    fn limits(&mut self, raw: &RawLimits) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            devices_in_flight: self
+                .number("devices_in_flight", &raw.devices_in_flight, 1, 1_024)
+                .unwrap_or(usual.devices_in_flight),
+            run_time: self
+                .number("run_minutes", &raw.run_minutes, 1, 7 * 24 * 60)
+                .map_or(usual.run_time, |minutes: u64| Duration::from_secs(minutes * 60)),
+            queue_bytes_max: self
+                .number("max_queue_mb", &raw.max_queue_mb, 1, 1_048_576)
+                .map_or(usual.queue_bytes_max, |megabytes: u64| megabytes * 1024 * 1024),
+        }
+    }
+
+    fn number<N: TryFrom<i64>>(&mut self, key: &str, written: &At<i64>, least: i64, most: i64) -> Option<N> {
+        let written = written.as_ref()?;
+        let number = Some(*written.get_ref()).filter(|number| (least..=most).contains(number));
+        if number.is_none() {
+            self.fault(
+                &written.span(),
+                format!("`{key}`: {least} to {most} would be right, not {}", written.get_ref()),
+            );
+        }
+        number.and_then(|number| N::try_from(number).ok())
+    }
+}
