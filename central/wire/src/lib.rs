@@ -10,8 +10,12 @@
 
 pub mod batch;
 pub mod counters;
+pub mod hex;
+mod json;
+pub mod keys;
 pub mod labels;
 pub mod reading;
+pub mod seal;
 
 pub use batch::Batch;
 pub use counters::CounterKey;
