@@ -15,6 +15,7 @@ const NO_SUCH_INSTANCE: u8 = 0x81;
 const END_OF_MIB_VIEW: u8 = 0x82;
 const TOO_BIG: i64 = 1;
 const NO_SUCH_NAME: i64 = 2;
+const AUTHORIZATION_ERROR: i64 = 16;
 const NOT_WRITABLE: i64 = 17;
 
 /// What comes of a datagram.
@@ -24,8 +25,15 @@ pub enum Outcome {
     Answer(Answer),
     /// No answer, by the device's manner.
     Silence,
-    /// No answer, because the asker is not trusted; v3 says why in a report.
-    Refused(Option<Vec<u8>>),
+    /// No answer, because the asker is not trusted.
+    Refused,
+    /// A v3 message that says what was wrong with the request.
+    Report {
+        /// The message.
+        bytes: Vec<u8>,
+        /// Whether the asker is not trusted; else it only had to learn this engine's id and time.
+        refused: bool,
+    },
     /// That was no SNMP that this device speaks.
     Malformed,
 }
@@ -83,7 +91,7 @@ pub fn answer(
         Some(0) if manner.v1 => community(manner, views, Version::V1, message),
         Some(1) if manner.v2c => community(manner, views, Version::V2, message),
         Some(3) if !manner.users.is_empty() => usm::answer(manner, views, engine, now_secs, datagram),
-        Some(0 | 1 | 3) => Outcome::Refused(None),
+        Some(0 | 1 | 3) => Outcome::Refused,
         _ => Outcome::Malformed,
     }
 }
@@ -92,7 +100,7 @@ fn community(manner: &Manner, views: &[(String, View)], version: Version, mut me
     let Some(community) = ber::expect(&mut message, ber::OCTETS) else { return Outcome::Malformed };
     let Some(pdu) = Pdu::take(&mut message) else { return Outcome::Malformed };
     if !manner.communities.iter().any(|known| known.as_bytes() == community) {
-        return Outcome::Refused(None);
+        return Outcome::Refused;
     }
     let Some((_, view)) = views.iter().find(|(context, _)| context.is_empty()) else { return Outcome::Silence };
     let number = ber::integer(ber::INTEGER, if version == Version::V1 { 0 } else { 1 });
@@ -159,12 +167,11 @@ impl<'a> Pdu<'a> {
             for (n, oid) in self.oids.iter().enumerate() {
                 let found = if self.kind == GET { exact(view, oid) } else { next(view, oid, version) };
                 match (found, version) {
-                    (Ok((name, value)), Version::V1) if value[0] == ber::COUNTER64 => {
-                        let _ = (name, value);
+                    // v1 has no Counter64 (RFC 3584 4.2.2.1).
+                    (Ok((_, [ber::COUNTER64, ..])) | Err(_), Version::V1) => {
                         return Some(self.error(version, NO_SUCH_NAME, n as i64 + 1));
                     }
                     (Ok((name, value)), _) => varbind(&mut list, name, value),
-                    (Err(_), Version::V1) => return Some(self.error(version, NO_SUCH_NAME, n as i64 + 1)),
                     (Err(exception), Version::V2) => varbind(&mut list, &ber::oid(oid), &[exception, 0]),
                 }
                 count += 1;
@@ -206,6 +213,11 @@ impl<'a> Pdu<'a> {
     fn error(&self, version: Version, status: i64, index: i64) -> (Vec<u8>, u64) {
         let list = if version == Version::V2 && status == TOO_BIG { &[] } else { self.raw };
         (self.response(status, index, list), 0)
+    }
+
+    /// The answer to a v3 request below the user's level.
+    pub fn unauthorised(&self) -> Vec<u8> {
+        self.response(AUTHORIZATION_ERROR, 0, self.raw)
     }
 
     fn response(&self, status: i64, index: i64, list: &[u8]) -> Vec<u8> {

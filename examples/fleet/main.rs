@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use ipnet::Ipv4Net;
 
-use simulator::manner::Manner;
+use simulator::manner::{Manner, User};
 use simulator::recording::{Recording, View};
 use simulator::{Fleet, Printer};
 
@@ -37,6 +37,12 @@ struct Arguments {
     /// Community that is answered; repeatable
     #[arg(long, default_value = "public")]
     community: Vec<String>,
+    /// v3 user that is answered, `name[:sha256:secret[:aes128:secret]]`; repeatable
+    #[arg(long)]
+    user: Vec<User>,
+    /// Answer v3 only
+    #[arg(long)]
+    v3_only: bool,
     /// Milliseconds until an answer leaves
     #[arg(long, default_value_t = 0)]
     delay: u64,
@@ -90,6 +96,9 @@ fn fleet(arguments: &Arguments) -> Result<Fleet> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(anyhow::Error::msg)?;
     let manner = Manner {
+        v1: !arguments.v3_only,
+        v2c: !arguments.v3_only,
+        users: arguments.user.clone(),
         communities: arguments.community.clone(),
         delay: Duration::from_millis(arguments.delay),
         jitter: Duration::from_millis(arguments.jitter),

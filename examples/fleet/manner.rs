@@ -1,5 +1,6 @@
 //! How a device behaves, beside what it answers: whom it trusts, how slow, how lossy, how odd.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The behaviour of one device. The default is a good one: v1 and v2c, community `public`, at once, nothing lost.
@@ -77,6 +78,55 @@ pub enum Privacy {
     Aes128,
     Aes192,
     Aes256,
+}
+
+impl FromStr for User {
+    type Err = String;
+
+    /// `name`, `name:sha256:secret` or `name:sha256:secret:aes128:secret`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let auth = |name: &str, secret: &str| Some((Auth::named(name)?, secret.to_owned()));
+        let privacy = |name: &str, secret: &str| Some((Privacy::named(name)?, secret.to_owned()));
+        match parts[..] {
+            [name] => Some((name, None, None)),
+            [name, a, secret] => auth(a, secret).map(|auth| (name, Some(auth), None)),
+            [name, a, s, p, t] => {
+                auth(a, s).zip(privacy(p, t)).map(|(auth, privacy)| (name, Some(auth), Some(privacy)))
+            }
+            _ => None,
+        }
+        .map(|(name, auth, privacy)| Self { name: name.to_owned(), auth, privacy })
+        .ok_or_else(|| {
+            "not `name[:md5|sha1|sha224|sha256|sha384|sha512:secret[:des|aes128|aes192|aes256:secret]]`".into()
+        })
+    }
+}
+
+impl Auth {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "md5" => Self::Md5,
+            "sha1" => Self::Sha1,
+            "sha224" => Self::Sha224,
+            "sha256" => Self::Sha256,
+            "sha384" => Self::Sha384,
+            "sha512" => Self::Sha512,
+            _ => return None,
+        })
+    }
+}
+
+impl Privacy {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "des" => Self::Des,
+            "aes128" => Self::Aes128,
+            "aes192" => Self::Aes192,
+            "aes256" => Self::Aes256,
+            _ => return None,
+        })
+    }
 }
 
 impl Default for Manner {

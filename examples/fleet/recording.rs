@@ -133,7 +133,7 @@ fn value(tag: &str, text: &str) -> Option<Vec<u8>> {
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let hex = hex.trim();
-    (hex.len() % 2 == 0 && hex.is_ascii())
+    (hex.len().is_multiple_of(2) && hex.is_ascii())
         .then(|| (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok()).collect())
         .flatten()
 }

@@ -34,7 +34,7 @@ use agent::{Answer, Outcome};
 use manner::{Dice, Manner, Sleep};
 use recording::View;
 use tally::Tally;
-use usm::Engine;
+use usm::{Engine, Passwords};
 
 /// A request is at most this long; the rest is cut and the datagram malformed.
 const REQUEST_BYTES_MAX: usize = 4096;
@@ -80,6 +80,7 @@ pub fn start(fleet: Fleet) -> io::Result<Running> {
     let nobody = bind(Ipv4Addr::UNSPECIFIED, fleet.port, false)?;
     SockRef::from(&nobody).set_reuse_address(true)?;
     let port = nobody.local_addr()?.port();
+    let mut passwords = Passwords::default();
     let mut sockets = Vec::with_capacity(fleet.printers.len());
     for printer in fleet.printers {
         let socket = bind(printer.address, port, true).map_err(|why| {
@@ -89,7 +90,8 @@ pub fn start(fleet: Fleet) -> io::Result<Running> {
             )
         })?;
         let other = if printer.manner.other_port { Some(bind(printer.address, 0, false)?) } else { None };
-        sockets.push((printer, socket, other));
+        let engine = Engine::new(printer.address, &printer.manner.users, &mut passwords);
+        sockets.push((printer, engine, socket, other));
     }
     let tally = Arc::new(Mutex::new(Tally::default()));
     let (stop, stopped) = oneshot::channel();
@@ -98,9 +100,9 @@ pub fn start(fleet: Fleet) -> io::Result<Running> {
     let thread = std::thread::Builder::new().name("fleet".into()).spawn(move || {
         let start = Instant::now();
         LocalSet::new().block_on(&runtime, async move {
-            for (printer, socket, other) in sockets {
+            for (printer, engine, socket, other) in sockets {
                 let seed = fleet.seed ^ u64::from(u32::from(printer.address)) << 32;
-                spawn_local(serve(Device::new(printer, seed, start, &shared), socket, other));
+                spawn_local(serve(Device::new(printer, engine, seed, start, &shared), socket, other));
             }
             spawn_local(swallow(nobody, start, shared));
             // Dropping `Running` ends the fleet as well as stopping it.
@@ -177,9 +179,9 @@ struct Device {
 }
 
 impl Device {
-    fn new(printer: Printer, seed: u64, start: Instant, tally: &Arc<Mutex<Tally>>) -> Rc<Self> {
+    fn new(printer: Printer, engine: Engine, seed: u64, start: Instant, tally: &Arc<Mutex<Tally>>) -> Rc<Self> {
         Rc::new(Self {
-            engine: RefCell::new(Engine::new(printer.address)),
+            engine: RefCell::new(engine),
             dice: RefCell::new(Dice::new(seed)),
             pending: RefCell::default(),
             first: RefCell::default(),
@@ -219,9 +221,13 @@ impl Device {
                 }
                 Some((delay, Some(id), bytes))
             }
-            Outcome::Refused(report) => {
+            Outcome::Report { bytes, refused } => {
+                counts.refused += u64::from(refused);
+                Some((delay, None, bytes))
+            }
+            Outcome::Refused => {
                 counts.refused += 1;
-                report.map(|bytes| (delay, None, bytes))
+                None
             }
             Outcome::Silence => None,
             Outcome::Malformed => {
