@@ -130,6 +130,8 @@ pub fn answer(
         return report(UNSUPPORTED_LEVELS, &open);
     }
     let security = Security { user: message.user, keys, flags: message.flags & (AUTH_FLAG | PRIVACY_FLAG) };
+    // What the asker could not decipher is signed only.
+    let signed_only = Security { flags: AUTH_FLAG, ..security };
     if let (true, Some((auth, key))) = (signed, &keys.auth) {
         let mut blank = message.whole.to_vec();
         blank[message.digest_at..message.digest_at + message.digest.len()].fill(0);
@@ -138,7 +140,7 @@ pub fn answer(
         }
         let off = time.abs_diff(u64::try_from(message.time).unwrap_or(0));
         if message.boots != i64::from(BOOTS) || off > TIME_WINDOW {
-            return report(NOT_IN_TIME_WINDOWS, &Security { flags: AUTH_FLAG, ..security });
+            return report(NOT_IN_TIME_WINDOWS, &signed_only);
         }
     }
     let deciphered;
@@ -146,12 +148,12 @@ pub fn answer(
     if let (true, Some((privacy, key))) = (enciphered, &keys.privacy) {
         match privacy.decipher(key, message.boots as u32, message.time as u32, message.salt, data) {
             Some(plain) => deciphered = plain,
-            None => return report(DECRYPTION_ERRORS, &security),
+            None => return report(DECRYPTION_ERRORS, &signed_only),
         }
         data = &deciphered;
     }
     let Some((context, pdu)) = scoped(data) else {
-        return if enciphered { report(DECRYPTION_ERRORS, &security) } else { Outcome::Malformed };
+        return if enciphered { report(DECRYPTION_ERRORS, &signed_only) } else { Outcome::Malformed };
     };
     let Some((_, view)) = views.iter().find(|(name, _)| name.as_bytes() == context) else {
         return report(UNKNOWN_CONTEXTS, &security);
