@@ -6,6 +6,7 @@ pub mod ber;
 pub mod credential;
 pub mod oid;
 pub mod patience;
+pub mod probe;
 pub mod session;
 pub mod transport;
 pub mod value;

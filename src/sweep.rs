@@ -1,1 +1,744 @@
-//! Who is asked next, and how many each second.
+//! Who is asked next, and how many each second: a sweep without sockets and without a clock.
+//!
+//! - Passes: one per credential in order (a community as v2c, an SNMPv3 user by engine discovery); then `retries`
+//!   rounds over what is silent, each asking every credential again, a community alternately as v1 and v2c unless its
+//!   version is fixed. From two retries on the last round is the slow one, with five seconds for sleepers to wake.
+//! - Waits: half a second between passes, one behind the last, five behind a slow one. All ends once all have answered.
+//! - A community is only ever sent to addresses that list its credential (DESIGN invariant 7).
+//! - Rate: 2,000 packets a second, 256 into each directly attached subnet, because Linux keeps 1,024 neighbours and an
+//!   unanswered one for about three seconds. A rate that is given replaces both; 0 is unpaced. In no second, wherever
+//!   it begins, are there more packets than the rate.
+//! - Order: strided across /24s, so that neighbours in time are no neighbours in the network.
+//! - Memory: two bits per address.
+//!
+//! Nothing but an SNMP answer makes a sighting; no ping, no TCP.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::snmp::Oid;
+use crate::snmp::credential::{Access, Credential, Version, Versions};
+use crate::snmp::probe::Answered;
+use crate::targets::{Addresses, Targets};
+
+/// Packets a second when nothing else is said.
+pub const RATE_DEFAULT: u32 = 2000;
+/// And into a directly attached subnet.
+pub const RATE_ATTACHED: u32 = 256;
+/// Further rounds over what is silent, when nothing else is said.
+pub const RETRIES_DEFAULT: u32 = 2;
+/// More are not taken.
+pub const RETRIES_MAX: u32 = 10;
+
+const WAIT_BETWEEN: Duration = Duration::from_millis(500);
+const WAIT_LAST: Duration = Duration::from_secs(1);
+const WAIT_SLOW: Duration = Duration::from_secs(5);
+/// Addresses between two that are asked one after the other.
+const STRIDE: u64 = 256;
+
+/// How fast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rate {
+    /// 2,000 a second, 256 into a directly attached subnet.
+    #[default]
+    Default,
+    /// So many a second wherever they go.
+    PerSecond(u32),
+    /// As fast as the socket takes them.
+    Unpaced,
+}
+
+impl From<u32> for Rate {
+    /// As `--rate` takes it: 0 is unpaced.
+    fn from(per_second: u32) -> Self {
+        if per_second == 0 { Self::Unpaced } else { Self::PerSecond(per_second) }
+    }
+}
+
+/// How a sweep goes about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How fast.
+    pub rate: Rate,
+    /// Further rounds over what is silent, 10 at most.
+    pub retries: u32,
+    /// The wait behind the last round, when not one second (a slow one keeps its five at least).
+    pub timeout: Option<Duration>,
+    /// Networks that this host is in itself; see [`attached`].
+    pub attached: Vec<ipnet::IpNet>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { rate: Rate::Default, retries: RETRIES_DEFAULT, timeout: None, attached: Vec::new() }
+    }
+}
+
+/// Targets name a credential that nobody gave.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("targets name the credential `{0}`, which is not defined")]
+pub struct UnknownCredential(pub String);
+
+/// Somebody answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The address as asked.
+    pub address: SocketAddr,
+    /// The name of the credential that it answered to. For SNMPv3 only the engine is seen yet: whether the user is let
+    /// in shows when it is read, and `credentials` behind this one are still to be tried then.
+    pub credential: String,
+    /// All names listed for this address, in order.
+    pub credentials: Vec<String>,
+    /// The version it answered in.
+    pub version: Version,
+    /// Round trip.
+    pub rtt: Duration,
+    /// sysDescr.0, when it said so.
+    pub description: Option<Vec<u8>>,
+    /// sysObjectID.0, when it said so.
+    pub object_id: Option<Oid>,
+}
+
+/// What an address turned out to be. The first two are told by reading, the others by the sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// A printer.
+    Printer,
+    /// It answers and is none.
+    NotPrinter,
+    /// No answer.
+    Silent,
+    /// The network says there is no way.
+    Unreachable,
+    /// It answers and lets none of the credentials in.
+    WrongCredential,
+    /// Not asked, as it was excluded.
+    Excluded,
+    /// Not asked, as the time was up.
+    BudgetEnded,
+}
+
+impl Verdict {
+    /// The word in JSON and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Printer => "printer",
+            Self::NotPrinter => "not_printer",
+            Self::Silent => "silent",
+            Self::Unreachable => "unreachable",
+            Self::WrongCredential => "wrong_credential",
+            Self::Excluded => "excluded",
+            Self::BudgetEnded => "budget_ended",
+        }
+    }
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send this question; then poll again.
+    Send(Ask),
+    /// Nothing before this time, counted from the start, unless an answer comes.
+    Wait(Duration),
+    /// The sweep has ended.
+    Done,
+}
+
+/// One question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// To whom.
+    pub address: IpAddr,
+    /// At which port.
+    pub port: u16,
+    /// With which credential, by its place among those given.
+    pub credential: usize,
+    /// In which version.
+    pub version: Version,
+}
+
+/// How far a sweep is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Addresses asked for.
+    pub addresses: u64,
+    /// Addresses asked at least once.
+    pub asked: u64,
+    /// Addresses that answered.
+    pub answered: u64,
+    /// Packets sent, and packets to come if nobody else answers.
+    pub packets: (u64, u64),
+    /// Time to come if nobody else answers.
+    pub left: Duration,
+}
+
+/// What a sweep came to. Sets of addresses are ranges: silence costs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Asked in vain.
+    pub silent: Addresses,
+    /// No way to them.
+    pub unreachable: Addresses,
+    /// Never asked, as the sweep was stopped.
+    pub not_asked: Addresses,
+    /// Named and excluded.
+    pub excluded: Addresses,
+    /// How many were asked or would have been.
+    pub addresses: u64,
+    /// How many answered.
+    pub answered: u64,
+    /// Questions that each silent address got at most.
+    pub questions: u32,
+    /// Packets and bytes of UDP payload.
+    pub traffic: crate::snmp::Traffic,
+    /// Answers from another port than the one asked; taken all the same.
+    pub other_port: u64,
+    /// Datagrams that were no answer to any question: from strangers, doubled, with foreign ids, garbage.
+    pub unexpected: u64,
+}
+
+impl Outcome {
+    /// The sweep's own verdicts, each with a detail for people; those of answering addresses come from reading.
+    pub fn verdicts(&self) -> impl Iterator<Item = (IpAddr, Verdict, String)> + '_ {
+        let questions = self.questions;
+        let silent =
+            move |_: &IpAddr| format!("no answer to {questions} question{}", if questions == 1 { "" } else { "s" });
+        self.excluded
+            .iter()
+            .map(|address| (address, Verdict::Excluded, "excluded from the targets".to_owned()))
+            .chain(self.silent.iter().map(move |address| (address, Verdict::Silent, silent(&address))))
+            .chain(
+                self.unreachable
+                    .iter()
+                    .map(|address| (address, Verdict::Unreachable, "the network has no way there".to_owned())),
+            )
+            .chain(
+                self.not_asked
+                    .iter()
+                    .map(|address| (address, Verdict::BudgetEnded, "not asked before the time was up".to_owned())),
+            )
+    }
+}
+
+/// A sweep under way. All times are counted from its start.
+#[derive(Debug)]
+pub struct Sweep {
+    slots: Vec<Slot>,
+    addresses: u64,
+    excluded: Addresses,
+    steps: Vec<Step>,
+    /// The step that is being sent, how far it is, and until when to wait behind it.
+    at: usize,
+    cursor: u64,
+    waiting: Option<Duration>,
+    answered: Bits,
+    unreachable: Bits,
+    answered_count: u64,
+    unreachable_count: u64,
+    asked: u64,
+    stopped: bool,
+    pace: Pace,
+    attached: Vec<(ipnet::IpNet, Pace)>,
+    traffic: crate::snmp::Traffic,
+    other_port: u64,
+    unexpected: u64,
+}
+
+/// A group of targets, its credentials by place, and where its addresses stand among all.
+#[derive(Debug)]
+struct Slot {
+    first: u64,
+    addresses: Addresses,
+    port: u16,
+    credentials: Vec<(usize, Way)>,
+    names: Vec<String>,
+}
+
+/// How a credential is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Community(Versions),
+    Discovery,
+}
+
+/// One credential over all that is silent.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// 0 for the first passes, then the number of the retry.
+    round: u32,
+    /// The place in each address's own list.
+    credential: usize,
+    wait: Duration,
+}
+
+impl Sweep {
+    /// Plans a sweep; `credentials` are all that targets may name.
+    pub fn new(targets: &Targets, credentials: &[Credential], options: &Options) -> Result<Self, UnknownCredential> {
+        let mut slots = Vec::new();
+        let mut first = 0;
+        for group in targets.groups() {
+            let mut ways: Vec<(usize, Way)> = Vec::new();
+            for name in &group.credentials {
+                let place = credentials.iter().position(|credential| credential.name == *name);
+                let place = place.ok_or_else(|| UnknownCredential(name.clone()))?;
+                match &credentials[place].access {
+                    Access::Community { versions, .. } => ways.push((place, Way::Community(*versions))),
+                    // Discovery is the same for every user: once is enough.
+                    Access::User(_) if ways.iter().any(|(_, way)| *way == Way::Discovery) => {}
+                    Access::User(_) => ways.push((place, Way::Discovery)),
+                }
+            }
+            slots.push(Slot {
+                first,
+                addresses: group.addresses.clone(),
+                port: group.port,
+                credentials: ways,
+                names: group.credentials.clone(),
+            });
+            first += group.addresses.len();
+        }
+        let most = slots.iter().map(|slot| slot.credentials.len()).max().unwrap_or(0);
+        let limits = match options.rate {
+            Rate::Default => (Some(RATE_DEFAULT), Some(RATE_ATTACHED)),
+            Rate::PerSecond(rate) => (Some(rate.max(1)), None),
+            Rate::Unpaced => (None, None),
+        };
+        Ok(Self {
+            slots,
+            addresses: first,
+            excluded: targets.excluded().clone(),
+            steps: steps(most, options.retries.min(RETRIES_MAX), options.timeout),
+            at: 0,
+            cursor: 0,
+            waiting: None,
+            answered: Bits::new(first),
+            unreachable: Bits::new(first),
+            answered_count: 0,
+            unreachable_count: 0,
+            asked: 0,
+            stopped: false,
+            pace: Pace::new(limits.0),
+            attached: match limits.1 {
+                Some(rate) => options.attached.iter().map(|net| (*net, Pace::new(Some(rate)))).collect(),
+                None => Vec::new(),
+            },
+            traffic: crate::snmp::Traffic::default(),
+            other_port: 0,
+            unexpected: 0,
+        })
+    }
+
+    /// Whether it asks any address of a kind, so that only sockets that are needed are opened.
+    pub fn asks(&self, kind: impl Fn(&IpAddr) -> bool) -> bool {
+        self.slots.iter().any(|slot| {
+            let ends = [slot.addresses.nth(0), slot.addresses.len().checked_sub(1).and_then(|n| slot.addresses.nth(n))];
+            ends.iter().flatten().any(&kind)
+        })
+    }
+
+    /// What to do at `now`. A question that is given out counts as sent.
+    pub fn poll(&mut self, now: Duration) -> Action {
+        loop {
+            if self.stopped || self.open() == 0 {
+                return Action::Done;
+            }
+            let Some(&step) = self.steps.get(self.at) else { return Action::Done };
+            if let Some(until) = self.waiting {
+                if now < until {
+                    return Action::Wait(until);
+                }
+                (self.waiting, self.cursor) = (None, 0);
+                self.at += 1;
+                continue;
+            }
+            let Some((ordinal, slot)) = self.next_open() else {
+                self.waiting = Some(now + step.wait);
+                continue;
+            };
+            let slot = &self.slots[slot];
+            let Some(&(credential, way)) = slot.credentials.get(step.credential) else {
+                self.cursor += 1;
+                continue;
+            };
+            // Positions below `addresses` have an address.
+            let Some(address) = slot.addresses.nth(ordinal - slot.first) else { return Action::Done };
+            let port = slot.port;
+            let attached = self.attached.iter_mut().find(|(net, _)| net.contains(&address));
+            let ready = attached.as_ref().map_or(Duration::ZERO, |(_, pace)| pace.ready()).max(self.pace.ready());
+            if now < ready {
+                return Action::Wait(ready);
+            }
+            if let Some((_, pace)) = attached {
+                pace.spend(now);
+            }
+            self.pace.spend(now);
+            self.cursor += 1;
+            if step.round == 0 && step.credential == 0 {
+                self.asked += 1;
+            }
+            let version = match way {
+                Way::Discovery => Version::V3,
+                Way::Community(Versions::V1) => Version::V1,
+                Way::Community(Versions::V2c) => Version::V2c,
+                Way::Community(Versions::Either) if step.round % 2 == 1 => Version::V1,
+                Way::Community(Versions::Either) => Version::V2c,
+            };
+            return Action::Send(Ask { address, port, credential, version });
+        }
+    }
+
+    /// A question really left.
+    pub fn handle_sent(&mut self, bytes: usize, now: Duration) {
+        self.traffic.requests += 1;
+        self.traffic.bytes_sent += bytes as u64;
+        self.pace.settle(now);
+    }
+
+    /// The network says that there is no way to an address; it is not asked again.
+    pub fn handle_unreachable(&mut self, address: IpAddr, port: u16) {
+        let found = self.slots.iter().find(|slot| slot.port == port && slot.addresses.contains(address));
+        if let Some(slot) = found
+            && let Some(position) = slot.addresses.position(address)
+            && !self.unreachable.set(slot.first + position)
+        {
+            self.unreachable_count += 1;
+        }
+    }
+
+    /// A datagram came. It is a sighting when it answers a question that this address was asked, for the first time.
+    /// `answered` is what it says and how long ago its id was made; none for what is no answer to a question of ours.
+    pub fn handle_answer(
+        &mut self,
+        credentials: &[Credential],
+        from: SocketAddr,
+        bytes: usize,
+        answered: Option<(Answered<'_>, Duration)>,
+        now: Duration,
+    ) -> Option<Sighting> {
+        let sighting = answered.and_then(|(answered, rtt)| self.sight(credentials, from, answered, rtt.min(now)));
+        if sighting.is_some() {
+            self.traffic.responses += 1;
+            self.traffic.bytes_received += bytes as u64;
+        } else {
+            self.unexpected += 1;
+        }
+        sighting
+    }
+
+    fn sight(
+        &mut self,
+        credentials: &[Credential],
+        from: SocketAddr,
+        answered: Answered<'_>,
+        rtt: Duration,
+    ) -> Option<Sighting> {
+        let address = from.ip().to_canonical();
+        let suits = |way: &&(usize, Way)| match (&credentials[way.0].access, way.1, answered.version) {
+            (_, Way::Discovery, Version::V3) => true,
+            (_, Way::Community(Versions::V1), version) if version != Version::V1 => false,
+            (_, Way::Community(Versions::V2c), version) if version != Version::V2c => false,
+            (Access::Community { community, .. }, Way::Community(_), Version::V1 | Version::V2c) => {
+                community.expose().as_bytes() == answered.community
+            }
+            _ => false,
+        };
+        let mut fitting: Vec<(u64, &Slot, usize)> = Vec::new();
+        for slot in &self.slots {
+            if let (Some(position), Some(way)) = (slot.addresses.position(address), slot.credentials.iter().find(suits))
+            {
+                fitting.push((slot.first + position, slot, way.0));
+            }
+        }
+        // The port tells which group is meant, unless the device answers from another one.
+        let exact = fitting.iter().find(|(_, slot, _)| slot.port == from.port());
+        let other = fitting.iter().find(|(ordinal, ..)| !self.answered.is_set(*ordinal));
+        let &(ordinal, slot, credential) = exact.or(other)?;
+        let sighting = Sighting {
+            address: SocketAddr::from((address, slot.port)),
+            credential: credentials[credential].name.clone(),
+            credentials: slot.names.clone(),
+            version: answered.version,
+            rtt,
+            description: answered.description.map(<[u8]>::to_vec),
+            object_id: answered.object_id,
+        };
+        let port = slot.port;
+        if self.answered.set(ordinal) {
+            return None;
+        }
+        self.answered_count += 1;
+        if self.unreachable.clear(ordinal) {
+            self.unreachable_count -= 1;
+        }
+        self.other_port += u64::from(from.port() != port);
+        Some(sighting)
+    }
+
+    /// Ends the sweep at the next poll: the time is up.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// How far it is at `now`.
+    pub fn progress(&self, now: Duration) -> Progress {
+        let open = self.open();
+        let behind = self.steps.len().saturating_sub(self.at + 1) as u64;
+        let this = if self.waiting.is_some() || self.at >= self.steps.len() {
+            0
+        } else {
+            open.saturating_sub(open * self.cursor / self.cursor_end().max(1))
+        };
+        let to_come = if self.stopped { 0 } else { this + open * behind };
+        let mut left = self.pace.time_for(to_come);
+        if to_come > 0 || self.waiting.is_some() {
+            left += self.steps.iter().skip(self.at + usize::from(self.waiting.is_some())).map(|step| step.wait).sum();
+            left += self.waiting.map_or(Duration::ZERO, |until| until.saturating_sub(now));
+        }
+        Progress {
+            addresses: self.addresses,
+            asked: self.asked,
+            answered: self.answered_count,
+            packets: (self.traffic.requests, to_come),
+            left: if open == 0 || self.stopped { Duration::ZERO } else { left },
+        }
+    }
+
+    /// What it came to.
+    pub fn finish(mut self) -> Outcome {
+        let mut outcome = Outcome {
+            addresses: self.addresses,
+            answered: self.answered_count,
+            excluded: std::mem::take(&mut self.excluded),
+            questions: u32::try_from(self.steps.len().min(self.at + 1)).unwrap_or(u32::MAX),
+            traffic: self.traffic,
+            other_port: self.other_port,
+            unexpected: self.unexpected,
+            ..Outcome::default()
+        };
+        let visited = if self.at == 0 && self.waiting.is_none() { self.cursor } else { u64::MAX };
+        let blocks = self.addresses.div_ceil(STRIDE).max(1);
+        for slot in &self.slots {
+            let each = |wanted: &dyn Fn(u64) -> bool| -> Addresses {
+                let addresses = slot.addresses.iter().enumerate();
+                addresses.filter(|(n, _)| wanted(slot.first + *n as u64)).map(|(_, address)| address).collect()
+            };
+            let was_asked = |ordinal: u64| (ordinal % STRIDE) * blocks + ordinal / STRIDE < visited;
+            let quiet = |ordinal: u64| !self.answered.is_set(ordinal) && !self.unreachable.is_set(ordinal);
+            outcome.silent = outcome.silent.union(&each(&|ordinal| quiet(ordinal) && was_asked(ordinal)));
+            outcome.not_asked = outcome.not_asked.union(&each(&|ordinal| quiet(ordinal) && !was_asked(ordinal)));
+            outcome.unreachable = outcome.unreachable.union(&each(&|ordinal| self.unreachable.is_set(ordinal)));
+        }
+        outcome
+    }
+
+    /// Addresses that neither answered nor are out of reach.
+    fn open(&self) -> u64 {
+        self.addresses - self.answered_count - self.unreachable_count
+    }
+
+    fn cursor_end(&self) -> u64 {
+        self.addresses.div_ceil(STRIDE) * STRIDE
+    }
+
+    /// Moves the cursor to the next address that is open: its place among all, and its slot.
+    fn next_open(&mut self) -> Option<(u64, usize)> {
+        let blocks = self.addresses.div_ceil(STRIDE);
+        while self.cursor < self.cursor_end() {
+            let ordinal = (self.cursor % blocks) * STRIDE + self.cursor / blocks;
+            if ordinal < self.addresses && !self.answered.is_set(ordinal) && !self.unreachable.is_set(ordinal) {
+                let slot = self.slots.partition_point(|slot| slot.first <= ordinal) - 1;
+                return Some((ordinal, slot));
+            }
+            self.cursor += 1;
+        }
+        None
+    }
+}
+
+/// What a sweep will cost when nobody answers, which is the most: packets, and time.
+pub fn forecast(
+    targets: &Targets,
+    credentials: &[Credential],
+    options: &Options,
+) -> Result<(u64, Duration), UnknownCredential> {
+    let mut sweep = Sweep::new(targets, credentials, options)?;
+    let (mut packets, mut now) = (0, Duration::ZERO);
+    loop {
+        match sweep.poll(now) {
+            Action::Send(_) => packets += 1,
+            Action::Wait(until) => now = until,
+            Action::Done => return Ok((packets, now)),
+        }
+    }
+}
+
+/// The passes, in order.
+fn steps(credentials: usize, retries: u32, timeout: Option<Duration>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for round in 0..=retries {
+        for credential in 0..credentials {
+            // Within a retry the credentials follow each other without a wait.
+            let wait = if round == 0 || credential + 1 == credentials { WAIT_BETWEEN } else { Duration::ZERO };
+            steps.push(Step { round, credential, wait });
+        }
+    }
+    if let Some(last) = steps.last_mut() {
+        last.wait = timeout.unwrap_or(WAIT_LAST);
+        if retries >= 2 {
+            last.wait = last.wait.max(WAIT_SLOW);
+        }
+    }
+    steps
+}
+
+/// A bit for each address.
+#[derive(Debug)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(count: u64) -> Self {
+        Self(vec![0; usize::try_from(count.div_ceil(64)).unwrap_or(0)])
+    }
+
+    fn is_set(&self, n: u64) -> bool {
+        self.0[(n / 64) as usize] & (1 << (n % 64)) != 0
+    }
+
+    /// Sets it and tells whether it was set.
+    fn set(&mut self, n: u64) -> bool {
+        let was = self.is_set(n);
+        self.0[(n / 64) as usize] |= 1 << (n % 64);
+        was
+    }
+
+    /// Clears it and tells whether it was set.
+    fn clear(&mut self, n: u64) -> bool {
+        let was = self.is_set(n);
+        self.0[(n / 64) as usize] &= !(1 << (n % 64));
+        was
+    }
+}
+
+/// Tokens: packets are `interval` apart, up to `burst` of them may catch up. Burst and interval are chosen so that any
+/// second, wherever it begins, holds at most `rate` packets: burst − 1 + 1 s / interval ≤ rate, with a hundredth left
+/// for the time between the clock and the wire.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    interval: Duration,
+    tolerance: Duration,
+    /// When the next packet is due by the interval alone.
+    due: Duration,
+}
+
+impl Pace {
+    fn new(rate: Option<u32>) -> Self {
+        let Some(rate) = rate else {
+            return Self { interval: Duration::ZERO, tolerance: Duration::ZERO, due: Duration::ZERO };
+        };
+        let burst = 1 + (rate / 100).max(u32::from(rate >= 10));
+        let spared = if rate >= 100 { rate.div_ceil(100) } else { 0 };
+        let interval = Duration::from_secs(1) / (rate - (burst - 1) - spared).max(1);
+        Self { interval, tolerance: interval * (burst - 1), due: Duration::ZERO }
+    }
+
+    /// From when on the next packet may go.
+    fn ready(&self) -> Duration {
+        self.due.saturating_sub(self.tolerance)
+    }
+
+    fn spend(&mut self, now: Duration) {
+        self.due = self.due.max(now) + self.interval;
+    }
+
+    /// The last packet left later than planned: the next ones are counted from then.
+    fn settle(&mut self, now: Duration) {
+        if !self.interval.is_zero() {
+            self.due = self.due.max(now);
+        }
+    }
+
+    fn time_for(&self, packets: u64) -> Duration {
+        self.interval.saturating_mul(u32::try_from(packets).unwrap_or(u32::MAX))
+    }
+}
+
+/// The IPv4 networks that this host is in itself, without loopback, by the kernel's routing table.
+#[cfg(target_os = "linux")]
+pub fn attached() -> Vec<ipnet::IpNet> {
+    std::fs::read_to_string("/proc/net/route").map(|table| routes(&table)).unwrap_or_default()
+}
+
+/// Elsewhere the table is not read: the overall rate alone holds, and a given one.
+#[cfg(not(target_os = "linux"))]
+pub fn attached() -> Vec<ipnet::IpNet> {
+    Vec::new()
+}
+
+/// Reads /proc/net/route: routes without a gateway; numbers are hexadecimal in the host's byte order.
+#[cfg(any(target_os = "linux", test))]
+fn routes(table: &str) -> Vec<ipnet::IpNet> {
+    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(|n| n.to_ne_bytes());
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let (interface, net, gateway, mask) =
+                (*columns.first()?, number(columns.get(1)?)?, number(columns.get(2)?)?, number(columns.get(7)?)?);
+            if interface == "lo" || gateway != [0; 4] || mask == [0; 4] {
+                return None;
+            }
+            ipnet::IpNet::with_netmask(IpAddr::from(net), IpAddr::from(mask)).ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_without_a_gateway_are_attached() {
+        let hex = |octets: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(octets));
+        let table = format!(
+            "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+             eth0\t00000000\t{}\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+             eth0\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n\
+             lo\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n\
+             broken line\n",
+            hex([10, 0, 0, 1]),
+            hex([10, 0, 4, 0]),
+            hex([255, 255, 252, 0]),
+            hex([127, 0, 0, 0]),
+            hex([255, 0, 0, 0]),
+        );
+        assert_eq!(routes(&table), ["10.0.4.0/22".parse::<ipnet::IpNet>().unwrap()]);
+        assert_eq!(routes(""), []);
+    }
+
+    #[test]
+    fn no_second_holds_more_packets_than_the_rate() {
+        for rate in [1, 2, 7, 99, 100, 256, 2000, 20_000] {
+            let mut pace = Pace::new(Some(rate));
+            let mut sent: Vec<Duration> = Vec::new();
+            let mut now = Duration::ZERO;
+            while now < Duration::from_secs(5) {
+                if now < pace.ready() {
+                    // A timer that is late by up to 7 ms, as they are.
+                    now = pace.ready() + Duration::from_micros(sent.len() as u64 * 37 % 7000);
+                    continue;
+                }
+                pace.spend(now);
+                sent.push(now);
+            }
+            let mut from = 0;
+            for (n, time) in sent.iter().enumerate() {
+                while sent[from] + Duration::from_secs(1) <= *time {
+                    from += 1;
+                }
+                assert!(n + 1 - from <= rate as usize, "rate {rate}: {} packets in a second", n + 1 - from);
+            }
+            assert!(sent.len() as f64 >= f64::from(rate) * 5.0 * 0.9 - 1.0, "rate {rate}: only {}", sent.len());
+        }
+    }
+}
