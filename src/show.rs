@@ -4,18 +4,23 @@
 //! element as it would stand in a batch; the table is for a person at an 80-column terminal. All four are functions
 //! from one [`Scan`] to a text, so that the same scan always says the same.
 
+mod csv;
 mod json;
 #[cfg(test)]
 mod sample;
+mod table;
 
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use meterpost_wire::Reading;
+use meterpost_wire::reading::Supply;
 
 use crate::snmp::Traffic;
 
+pub use csv::csv;
 pub use json::json;
+pub use table::{Look, table};
 
 /// Everything that one scan found, in memory: at most a /16 of verdicts and its printers.
 #[derive(Clone, Debug, Default)]
@@ -70,4 +75,26 @@ pub struct Device {
     pub mapping_reason: Option<String>,
     /// What the reading cost; absent for a recording.
     pub traffic: Option<Traffic>,
+}
+
+/// What a supply is called: its colour and kind, its description where the device gives neither.
+fn supply_name(supply: &Supply) -> String {
+    let kind = supply.kind.as_ref().map(|kind| match kind.label.as_str() {
+        "toner" | "tonerCartridge" => "toner",
+        "ink" | "inkCartridge" => "ink",
+        "opc" => "drum",
+        "wasteToner" => "waste toner box",
+        "wasteInk" => "waste ink box",
+        "transferUnit" => "transfer unit",
+        "cleanerUnit" => "cleaner",
+        other => other,
+    });
+    let described = supply.description.as_deref().filter(|_| matches!(kind, None | Some("other" | "unknown")));
+    match (&supply.colorant, described, kind) {
+        (_, Some(description), _) => description.to_owned(),
+        (Some(colorant), None, Some(kind)) => format!("{colorant} {kind}"),
+        (Some(colorant), None, None) => colorant.clone(),
+        (None, None, Some(kind)) => kind.to_owned(),
+        (None, None, None) => format!("supply {}", supply.index),
+    }
 }

@@ -490,7 +490,7 @@ mod tests {
                 ],
                 "started_at": "2026-01-29T23:25:00Z",
                 "ended_at": "2026-01-29T23:25:05Z",
-                "addresses": 6,
+                "addresses": 4,
                 "answered": 3,
                 "printers": 1,
                 "packets_sent": 21,

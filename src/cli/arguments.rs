@@ -1,0 +1,374 @@
+//! The arguments as clap takes them. Every level has an example in its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{Command, Failure, Invocation, OpenWith, Outbox, Run, Scan, TokenSource};
+use crate::config::Places;
+use crate::snmp::credential::{Credential, SNMP_PORT, Secret, Versions};
+
+/// Reads printer fleets over SNMP and pushes sealed readings outbound only
+#[derive(Debug, Parser)]
+#[command(
+    name = "meterpost",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Example: meterpost scan 192.168.1.0/24"
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Global {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", env = "METERPOST_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The folder of store and outbox
+    #[arg(long, global = true, value_name = "DIR", env = "METERPOST_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    /// The machine key, made at first need beside the configuration
+    #[arg(long, global = true, value_name = "FILE", env = "METERPOST_KEY_FILE", hide_env_values = true)]
+    key_file: Option<PathBuf>,
+    /// How the log on stderr is written
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// Only errors, and no progress bar
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more; twice for debugging
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people, in local time
+    Text,
+    /// One JSON object a line, in UTC
+    Json,
+}
+
+/// How a scan is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// One row for each printer
+    Csv,
+    /// The `Devices` element as it would stand in a batch
+    Xml,
+}
+
+/// What a scheduler is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Unit {
+    /// A service that stays and keeps the schedule
+    Systemd,
+    /// A line for /etc/cron.d
+    Cron,
+    /// A task for the Windows Task Scheduler
+    WindowsTask,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Sweep and read now, without any configuration, and print what was found
+    #[command(
+        after_help = "Examples:\n  meterpost scan 192.168.1.0/24\n  meterpost scan 10.0.0.10-10.0.0.40 --community office --format json\n  meterpost scan @branches.txt --v3 ann:SHA:auth-secret:AES:priv-secret --plan"
+    )]
+    Scan(ScanArguments),
+    /// The scheduled job: read, seal, and deliver; stays and keeps the schedule unless told `--once`
+    #[command(after_help = "Example: meterpost run --once --read-only")]
+    Run(RunArguments),
+    /// Take the central's address and the site's keys from an enrolment token; needs no network
+    #[command(after_help = "Examples:\n  meterpost enroll --file office.token\n  meterpost enroll - < office.token")]
+    Enroll {
+        /// The token, `mp1.…`; `-` reads it from standard input
+        #[arg(value_name = "TOKEN", required_unless_present = "file", conflicts_with = "file")]
+        token: Option<String>,
+        /// Read it from a file
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Read now and print the XML that the next batch would carry, after the field policy; nothing is sent or kept
+    #[command(after_help = "Example: meterpost preview | less")]
+    Preview,
+    /// Look into the queue of sealed batches and act on it
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: meterpost outbox list")]
+    Outbox(OutboxVerb),
+    /// Print what is inside a captured batch, byte for byte
+    #[command(
+        after_help = "Examples:\n  meterpost open captured.jwe\n  meterpost open captured.jwe --token office.token"
+    )]
+    Open {
+        /// A file with the token; `-` is standard input
+        file: PathBuf,
+        /// Open with the keys of an enrolment token
+        #[arg(long, value_name = "FILE", conflicts_with = "jwk")]
+        token: Option<PathBuf>,
+        /// Open with a JWK
+        #[arg(long, value_name = "FILE")]
+        jwk: Option<PathBuf>,
+    },
+    /// The site's keys
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: meterpost key export --epoch 1")]
+    Key(KeyVerb),
+    /// Print what to register, so that meterpost runs by itself
+    #[command(
+        after_help = "Examples:\n  meterpost install --print systemd > /etc/systemd/system/meterpost.service\n  meterpost install --print cron > /etc/cron.d/meterpost"
+    )]
+    Install {
+        /// For which scheduler
+        #[arg(long, value_name = "KIND")]
+        print: Unit,
+    },
+    /// The configuration file
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example: meterpost config example > /etc/meterpost/meterpost.toml"
+    )]
+    Config(ConfigVerb),
+}
+
+#[derive(Debug, Args)]
+struct ScanArguments {
+    /// Address, CIDR, range `a-b`, host name, or `@file` with one on each line
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    /// UDP port
+    #[arg(long, default_value_t = SNMP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// A community to try, in the order given [default: public, when no credential is given at all]
+    #[arg(long, value_name = "TEXT")]
+    community: Vec<String>,
+    /// An SNMPv3 user: `user[:auth-proto:auth-secret[:priv-proto:priv-secret]]`
+    #[arg(long, value_name = "USER")]
+    v3: Vec<String>,
+    /// A credential of the configuration, by its name
+    #[arg(long, value_name = "NAME")]
+    credentials: Vec<String>,
+    /// Only this version [default: a community as 2c and then as 1]
+    #[arg(long = "version", value_name = "1|2c|3")]
+    snmp_version: Option<SnmpVersion>,
+    /// Never ask these; written like targets
+    #[arg(long, value_name = "TARGET")]
+    exclude: Vec<String>,
+    /// Packets a second; 0 is as fast as can be [default: 2000, and 256 into a subnet that this host is in]
+    #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    rate: Option<u32>,
+    /// First wait for an answer of a printer that is read, as in `2`, `1.5s` or `500ms` [default: adaptive]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
+    /// Further passes over what is silent; from 2 on the last one is the slow one
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=10))]
+    retries: u32,
+    /// How to print
+    #[arg(long, default_value = "table")]
+    format: Format,
+    /// List the silent addresses too
+    #[arg(long)]
+    verdicts: bool,
+    /// Find printers, do not read them
+    #[arg(long)]
+    sweep_only: bool,
+    /// Say how many packets and seconds it would take, and send nothing
+    #[arg(long)]
+    plan: bool,
+    /// A folder of mapping files that come before the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pmd_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SnmpVersion {
+    #[value(name = "1")]
+    V1,
+    #[value(name = "2c")]
+    V2c,
+    #[value(name = "3")]
+    V3,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// One full pass, then the end
+    #[arg(long)]
+    once: bool,
+    /// Only what the schedule says is due; for schedulers that start this often
+    #[arg(long, requires = "once")]
+    due: bool,
+    /// Gather and seal, deliver nothing
+    #[arg(long, conflicts_with = "deliver_only")]
+    read_only: bool,
+    /// Deliver what waits, ask no printer
+    #[arg(long)]
+    deliver_only: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxVerb {
+    /// One line for each batch
+    #[command(after_help = "Example: meterpost outbox list")]
+    List,
+    /// Open a batch and print its bytes as they are
+    #[command(after_help = "Example: meterpost outbox show 41 | xmllint --format -")]
+    Show {
+        /// Its sequence, as `outbox list` has it
+        #[arg(value_name = "SEQ")]
+        sequence: u64,
+    },
+    /// Deliver now what waits
+    #[command(after_help = "Example: meterpost outbox send")]
+    Send,
+    /// Prove that every batch is whole
+    #[command(after_help = "Example: meterpost outbox check")]
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyVerb {
+    /// Print the batch key as a JWK, so that a stock JOSE library opens captured batches
+    #[command(after_help = "Example: meterpost key export --epoch 1 > batch-key.jwk")]
+    Export {
+        /// Of this epoch [default: the current one]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        epoch: Option<u32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Print the commented default configuration
+    #[command(after_help = "Example: meterpost config example > /etc/meterpost/meterpost.toml")]
+    Example,
+    /// Say what is wrong with the configuration, with lines
+    #[command(after_help = "Example: meterpost config check new.toml")]
+    Check {
+        /// Another file than the one in use
+        file: Option<PathBuf>,
+    },
+}
+
+impl Arguments {
+    /// Arguments that contradict are refused here; clap has checked the rest.
+    pub fn into_invocation(self) -> Result<Invocation, Failure> {
+        let global = self.global;
+        let verbosity = if global.quiet { -1 } else { i8::try_from(global.verbose).unwrap_or(i8::MAX) };
+        Ok(Invocation {
+            places: Places::new(global.config, global.data_dir, global.key_file),
+            log_format: global.log_format,
+            verbosity,
+            command: self.command.into_command()?,
+        })
+    }
+}
+
+impl Verb {
+    fn into_command(self) -> Result<Command, Failure> {
+        Ok(match self {
+            Self::Scan(scan) => Command::Scan(scan.into_scan()?),
+            Self::Run(run) => {
+                Command::Run(Run { once: run.once, due: run.due, read: !run.deliver_only, deliver: !run.read_only })
+            }
+            Self::Enroll { token, file } => Command::Enroll(match (token, file) {
+                (_, Some(file)) => TokenSource::File(file),
+                (Some(dash), None) if dash == "-" => TokenSource::Stdin,
+                (token, None) => TokenSource::Text(token.unwrap_or_default()),
+            }),
+            Self::Preview => Command::Preview,
+            Self::Outbox(OutboxVerb::List) => Command::Outbox(Outbox::List),
+            Self::Outbox(OutboxVerb::Show { sequence }) => Command::Outbox(Outbox::Show(sequence)),
+            Self::Outbox(OutboxVerb::Send) => Command::Outbox(Outbox::Send),
+            Self::Outbox(OutboxVerb::Check) => Command::Outbox(Outbox::Check),
+            Self::Open { file, token, jwk } => Command::Open {
+                file,
+                key: match (token, jwk) {
+                    (Some(token), _) => OpenWith::Token(token),
+                    (None, Some(jwk)) => OpenWith::Jwk(jwk),
+                    (None, None) => OpenWith::Site,
+                },
+            },
+            Self::Key(KeyVerb::Export { epoch }) => Command::KeyExport { epoch },
+            Self::Install { print } => Command::InstallPrint(print),
+            Self::Config(ConfigVerb::Example) => Command::ConfigExample,
+            Self::Config(ConfigVerb::Check { file }) => Command::ConfigCheck { file },
+        })
+    }
+}
+
+impl ScanArguments {
+    fn into_scan(self) -> Result<Scan, Failure> {
+        let versions = match self.snmp_version {
+            None => Versions::Either,
+            Some(SnmpVersion::V1) => Versions::V1,
+            Some(SnmpVersion::V2c) => Versions::V2c,
+            Some(SnmpVersion::V3) if self.community.is_empty() => Versions::Either,
+            Some(SnmpVersion::V3) => {
+                return Err(Failure::usage("`--version 3` knows no community").hint("name the user with `--v3`"));
+            }
+        };
+        if !self.v3.is_empty() && matches!(self.snmp_version, Some(SnmpVersion::V1 | SnmpVersion::V2c)) {
+            return Err(Failure::usage("`--v3` speaks version 3 only").hint("leave `--version` out"));
+        }
+        let none_given = self.community.is_empty() && self.v3.is_empty() && self.credentials.is_empty();
+        if none_given && self.snmp_version == Some(SnmpVersion::V3) {
+            return Err(Failure::usage("`--version 3` needs a user").hint("name it with `--v3` or `--credentials`"));
+        }
+        // never for a scan that was given a credential (DESIGN invariant 7)
+        let public = none_given.then(|| "public".to_owned());
+        let mut credentials = Vec::new();
+        for (n, community) in self.community.into_iter().chain(public).enumerate() {
+            let name = format!("--community {}", n + 1);
+            let made = Credential::community(&name, Secret::new(community), versions);
+            credentials.push(made.map_err(|error| Failure::usage(format!("`--community`: {error}")))?);
+        }
+        for user in &self.v3 {
+            let made = Credential::parse_v3(user);
+            credentials.push(made.map_err(|error| Failure::usage(format!("`--v3`: {error}")))?);
+        }
+        Ok(Scan {
+            targets: self.targets,
+            exclude: self.exclude,
+            credentials,
+            credential_names: self.credentials,
+            port: self.port,
+            rate: self.rate,
+            timeout: self.timeout,
+            retries: self.retries,
+            format: self.format,
+            verdicts: self.verdicts,
+            sweep_only: self.sweep_only,
+            plan: self.plan,
+            pmd_dir: self.pmd_dir,
+        })
+    }
+}
+
+/// `2`, `1.5`, `2s` and `500ms`, from 1 ms to 60 s.
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 0.001),
+        (None, Some(number)) => (number, 1.0),
+        (None, None) => (text, 1.0),
+    };
+    number
+        .parse::<f64>()
+        .ok()
+        .map(|number| number * unit)
+        .filter(|seconds| (0.001..=60.0).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "`2`, `1.5s` or `500ms` would be right, 60 seconds at most".to_owned())
+}
