@@ -7,6 +7,9 @@ use crate::reading::Reading;
 /// The version that this code writes; a reader of 1.x takes every 1.y.
 pub const SCHEMA_VERSION: &str = "1.0";
 
+/// The highest sequence: 2^53 - 1, which every JSON reader keeps exact.
+pub const SEQUENCE_MAX: u64 = (1 << 53) - 1;
+
 /// One batch: readings, and what the central needs to notice that something is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {

@@ -10,11 +10,13 @@
 
 pub mod batch;
 pub mod counters;
+pub mod enrolment;
 pub mod hex;
 mod json;
 pub mod keys;
 pub mod labels;
 pub mod reading;
+pub mod receipt;
 pub mod seal;
 
 pub use batch::Batch;
