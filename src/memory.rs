@@ -1,1 +1,181 @@
-//! Known devices.
+//! Known devices: the credential that works, what reading them taught, the last counters, the open alerts.
+//!
+//! # What is promised
+//! - A row is sealed under the machine key (purpose `memory`) and found by a keyed hash (purpose `names`): the file tells
+//!   nobody a serial, an address, a name or a credential.
+//! - A row changes in the same transaction that queues the batch with its reading. So a device that was read and whose
+//!   batch was lost to a crash is read again as if never read.
+//! - It can always be forgotten: everything here is learned again by reading, except when an open alert arose.
+//!
+//! A community or another secret is never here, only the name of the credential that holds it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use meterpost_wire::Reading;
+use meterpost_wire::reading::{Alert, AlertScope, Basis, Outcome};
+use serde::{Deserialize, Serialize};
+
+use crate::keyring::Keyring;
+use crate::store::{StoreError, Tx};
+
+/// Open alerts that are remembered of one device; more are not reported as cleared.
+const ALERTS_MAX: usize = 100;
+
+/// What is known of one device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// Its key, in clear: `sn:kyocera:VCF1234567`.
+    pub key: String,
+    /// Where it was last read.
+    pub address: String,
+    /// The UDP port there.
+    pub port: u16,
+    /// Name of the credential that it answers to.
+    pub credential: String,
+    /// What reading it taught: row indexes, static texts, the size of a PDU that it bears. The reader's own format.
+    pub learned: serde_json::Value,
+    /// Lifetime counters as last read, with their keys.
+    pub counters: BTreeMap<String, u64>,
+    /// Alerts that were open at the last read, as they were sent.
+    pub alerts: Vec<Alert>,
+    /// When it last answered.
+    pub seen_at: Timestamp,
+    /// When it was last read in full.
+    pub full_at: Option<Timestamp>,
+}
+
+/// How a device was reached this time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reached {
+    /// IP address.
+    pub address: String,
+    /// UDP port.
+    pub port: u16,
+    /// Name of the credential that it answered to.
+    pub credential: String,
+    /// What reading it taught, in the reader's own format.
+    pub learned: serde_json::Value,
+}
+
+/// Completes a reading from what was known before: a counter that went backwards is suspect, and an alert that has gone
+/// is repeated as last sent, with its clear time. Before the field policy, because memory holds clear values.
+pub fn compare(reading: &mut Reading, before: &Known) {
+    for (key, count) in reading.counters.iter_mut().flatten() {
+        if let Some(&last) = before.counters.get(key.as_str())
+            && count.value < last
+            && count.basis != Basis::Suspect
+        {
+            count.basis = Basis::Suspect;
+            count.detail = Some(format!("was {last} at the read before"));
+        }
+    }
+    let read_at = reading.read_at;
+    if let Some(alerts) = reading.alerts.as_mut().filter(|alerts| alerts.scope == AlertScope::All) {
+        let gone = before.alerts.iter().filter(|old| !alerts.rows.iter().any(|new| same(old, new)));
+        let cleared: Vec<Alert> = gone.map(|old| Alert { clear_time: Some(read_at), ..old.clone() }).collect();
+        alerts.rows.extend(cleared);
+    }
+}
+
+/// The central closes an alert by the same rule: index, group, row of the group, code.
+fn same(a: &Alert, b: &Alert) -> bool {
+    let code =
+        |coded: &Option<meterpost_wire::reading::Coded>| coded.as_ref().map(|coded| (coded.code, coded.label.clone()));
+    a.index == b.index
+        && a.group_index == b.group_index
+        && code(&a.group) == code(&b.group)
+        && code(&a.code) == code(&b.code)
+}
+
+impl Known {
+    /// What is known after a reading, by what was known before it. `None` for one that brought nothing.
+    pub fn after(before: Option<Self>, reading: &Reading, reached: Reached) -> Option<Self> {
+        if matches!(reading.outcome, Outcome::Unreachable | Outcome::Denied) {
+            return before;
+        }
+        let (mut counters, mut alerts, full_at) =
+            before.map(|before| (before.counters, before.alerts, before.full_at)).unwrap_or_default();
+        // a counter that got no answer this time keeps what it is measured against
+        counters.extend(reading.counters.iter().flatten().map(|(key, count)| (key.to_string(), count.value)));
+        if let Some(read) = reading.alerts.as_ref().filter(|alerts| alerts.scope == AlertScope::All) {
+            alerts = read.rows.iter().filter(|alert| alert.clear_time.is_none()).take(ALERTS_MAX).cloned().collect();
+        }
+        let full = reading.scope == meterpost_wire::reading::Scope::Full;
+        Some(Self {
+            key: reading.key.clone(),
+            address: reached.address,
+            port: reached.port,
+            credential: reached.credential,
+            learned: reached.learned,
+            counters,
+            alerts,
+            seen_at: reading.read_at,
+            full_at: if full { Some(reading.read_at) } else { full_at },
+        })
+    }
+}
+
+fn device_name(keyring: &Keyring, key: &str) -> String {
+    keyring.names().look_up(&format!(
+        "device
+{key}"
+    ))
+}
+
+fn address_name(keyring: &Keyring, address: &str, port: u16) -> String {
+    keyring.names().look_up(&format!(
+        "address
+{address}
+{port}"
+    ))
+}
+
+/// Remembers a device, in place of what was known. Its address points to it and to no other device any more.
+pub fn remember(tx: &Tx<'_>, keyring: &Keyring, known: &Known) -> Result<(), StoreError> {
+    let name = device_name(keyring, &known.key);
+    let row = serde_json::to_vec(known).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let sealed = keyring.seal_memory(&name, &row);
+    tx.execute(
+        "INSERT INTO device (name, sealed, seen) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, seen = excluded.seen",
+        (&name, sealed, known.seen_at.as_second()),
+    )?;
+    tx.execute("DELETE FROM address WHERE device = ?1", [&name])?;
+    let address = address_name(keyring, &known.address, known.port);
+    tx.execute("INSERT OR REPLACE INTO address (name, device) VALUES (?1, ?2)", (address, name)).map(drop)
+}
+
+/// The device with this key.
+pub fn by_key(tx: &Tx<'_>, keyring: &Keyring, key: &str) -> Result<Option<Known>, StoreError> {
+    let name = device_name(keyring, key);
+    let row =
+        tx.row("SELECT name, sealed FROM device WHERE name = ?1", [name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(row.and_then(|(name, sealed)| open(keyring, name, sealed)))
+}
+
+/// The device that was last read at this address.
+pub fn by_address(tx: &Tx<'_>, keyring: &Keyring, address: &str, port: u16) -> Result<Option<Known>, StoreError> {
+    let sql =
+        "SELECT device.name, sealed FROM address JOIN device ON device.name = address.device WHERE address.name = ?1";
+    let row = tx.row(sql, [address_name(keyring, address, port)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(row.and_then(|(name, sealed)| open(keyring, name, sealed)))
+}
+
+/// Devices that have not answered since an instant: those to report as unreachable after a sweep that began then.
+pub fn not_seen_since(tx: &Tx<'_>, keyring: &Keyring, since: Timestamp) -> Result<Vec<Known>, StoreError> {
+    let sql = "SELECT name, sealed FROM device WHERE seen < ?1 ORDER BY name";
+    let rows = tx.rows(sql, [since.as_second()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.into_iter().filter_map(|(name, sealed)| open(keyring, name, sealed)).collect())
+}
+
+/// How many devices are known.
+pub fn count(tx: &Tx<'_>) -> Result<u32, StoreError> {
+    Ok(tx.row("SELECT count(*) FROM device", [], |row| row.get(0))?.unwrap_or(0))
+}
+
+/// A row that does not open, or whose format is an older program's, is as good as forgotten: it is learned again.
+fn open(keyring: &Keyring, name: String, sealed: Vec<u8>) -> Option<Known> {
+    let row = keyring.open_memory(&name, &sealed)?;
+    serde_json::from_slice(&row).ok()
+}

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::counters::CounterKey;
 
@@ -120,7 +121,7 @@ impl From<&str> for Text {
 }
 
 /// A registered label and its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coded {
     /// The label of RFC 3805 or IANA-PRINTER-MIB.
     pub label: String,
@@ -361,8 +362,8 @@ pub enum AlertScope {
     Changes,
 }
 
-/// A row of prtAlertTable.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A row of prtAlertTable. A site keeps open ones, to say later that they have gone: hence serde.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// prtAlertIndex; restarts at 1 when the device does.
     pub index: Option<u32>,
