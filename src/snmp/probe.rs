@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -187,12 +188,13 @@ fn object_id(content: &[u8]) -> Option<Oid> {
 
 /// Runs a sweep to its end, or until nobody takes sightings any more. Sightings go out as soon as they come; the taker
 /// must take them while this runs (a full channel holds the sweep back, so that memory does not grow with the fleet).
-/// `progress` is told now and then, some ten times a second.
+/// `progress` is told now and then, some ten times a second, and may break the sweep off: what was not asked by then is
+/// in the outcome.
 pub async fn run(
     mut sweep: Sweep,
     credentials: &[Credential],
     sightings: mpsc::Sender<Sighting>,
-    mut progress: impl FnMut(&Progress),
+    mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> io::Result<Outcome> {
     let mut questions = Questions::new(credentials);
     let v4 = if sweep.asks(IpAddr::is_ipv4) { Some(bind(Ipv4Addr::UNSPECIFIED.into())?.0) } else { None };
@@ -231,7 +233,9 @@ pub async fn run(
         }
         if started.elapsed() - told >= Duration::from_millis(100) {
             told = started.elapsed();
-            progress(&sweep.progress(told));
+            if progress(&sweep.progress(told)).is_break() {
+                sweep.stop();
+            }
         }
         match wait_until {
             Some(until) => {
@@ -246,7 +250,7 @@ pub async fn run(
             None => {}
         }
     }
-    progress(&sweep.progress(started.elapsed()));
+    let _ = progress(&sweep.progress(started.elapsed()));
     Ok(sweep.finish())
 }
 
