@@ -4,7 +4,7 @@
 mod simulator;
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use clap::Parser;
 use ipnet::Ipv4Net;
 
 use simulator::manner::{Manner, User};
-use simulator::recording::{Recording, View};
-use simulator::{Fleet, Printer};
+use simulator::recording::Recording;
+use simulator::vary::vary;
+use simulator::{Fleet, Printer, made};
 
 /// Serves simulated printers on loopback until ctrl-c, then says what it saw.
 #[derive(Debug, Parser)]
@@ -31,9 +32,12 @@ struct Arguments {
     /// How many printers
     #[arg(long, default_value_t = 40)]
     printers: u32,
-    /// A recorded walk; give several, and the printers take them in turn
-    #[arg(long, required = true)]
+    /// A recorded walk, or `typical-mfp`, `a4-printer`; give several, and the printers take them in turn
+    #[arg(long, default_value = "typical-mfp")]
     recording: Vec<PathBuf>,
+    /// Give every printer the recording's own serial, addresses, counters and levels
+    #[arg(long)]
+    same: bool,
     /// Community that is answered; repeatable
     #[arg(long, default_value = "public")]
     community: Vec<String>,
@@ -89,12 +93,7 @@ fn fleet(arguments: &Arguments) -> Result<Fleet> {
     if !loopback.contains(&arguments.net) {
         bail!("net `{}` is not on loopback: one inside 127.0.0.0/8 would be", arguments.net);
     }
-    let recordings = arguments
-        .recording
-        .iter()
-        .map(|path| Recording::load(path))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(anyhow::Error::msg)?;
+    let recordings = arguments.recording.iter().map(|path| recording(path)).collect::<Result<Vec<_>>>()?;
     let manner = Manner {
         v1: !arguments.v3_only,
         v2c: !arguments.v3_only,
@@ -108,13 +107,22 @@ fn fleet(arguments: &Arguments) -> Result<Fleet> {
     };
     let printers = addresses(arguments.net, arguments.printers)?
         .zip(recordings.iter().cycle())
-        .map(|(address, recording)| printer(address, recording, &manner))
+        .zip(0..)
+        .map(|((address, recording), number)| Printer {
+            address,
+            views: vec![(String::new(), vary(recording, if arguments.same { 0 } else { number }))],
+            manner: manner.clone(),
+        })
         .collect();
     Ok(Fleet { port: arguments.port, printers, seed: arguments.seed })
 }
 
-fn printer(address: Ipv4Addr, recording: &Arc<Recording>, manner: &Manner) -> Printer {
-    Printer { address, views: vec![(String::new(), View::of(recording))], manner: manner.clone() }
+fn recording(path: &Path) -> Result<Arc<Recording>> {
+    match path.to_str() {
+        Some("typical-mfp") => Ok(Arc::new(made::typical_mfp())),
+        Some("a4-printer") => Ok(Arc::new(made::a4_printer())),
+        _ => Recording::load(path).map_err(anyhow::Error::msg),
+    }
 }
 
 /// `count` addresses, spread evenly over the net's hosts.

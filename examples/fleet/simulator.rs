@@ -11,10 +11,12 @@
 
 pub mod agent;
 pub mod ber;
+pub mod made;
 pub mod manner;
 pub mod recording;
 pub mod tally;
 pub mod usm;
+pub mod vary;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

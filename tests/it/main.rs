@@ -4,6 +4,7 @@ mod central;
 mod cli;
 mod deliver;
 mod end_to_end;
+mod fleet;
 mod outbox;
 mod pmds;
 mod readme;
@@ -13,3 +14,6 @@ mod sweep;
 mod tidy;
 mod walks;
 mod wire;
+
+#[path = "../../examples/fleet/simulator.rs"]
+mod simulator;
