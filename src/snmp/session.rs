@@ -97,7 +97,7 @@ impl Network {
                 Access::Community { .. } => String::new(),
             },
             engines: Arc::clone(&self.engines),
-            clients: Vec::new(),
+            scopes: Vec::new(),
             limits: Limits::default(),
             borne: usize::MAX,
             bulk_broken: false,
@@ -212,7 +212,7 @@ pub struct Session {
     default_context: String,
     engines: Arc<EngineCache>,
     /// One per context asked; below v3 only one.
-    clients: Vec<(String, Client<Link>)>,
+    scopes: Vec<Scope>,
     limits: Limits,
     /// The most objects in one request that the device was seen to bear after a tooBig.
     borne: usize,
@@ -224,6 +224,17 @@ pub struct Session {
     denial: Option<Denial>,
     not_increasing: u32,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+/// A context, and what is known of it.
+struct Scope {
+    context: String,
+    /// None when it must be made anew, for a new engine.
+    client: Option<Client<Link>>,
+    /// Something in it was answered.
+    answered: bool,
+    /// The device is alive and never answers in it: it has no such context, and no word for that. (net-snmp, too.)
+    dead: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,6 +307,11 @@ impl Session {
         if !context.is_empty() && !self.is_v3() {
             return Ok(oids.iter().map(|oid| absent(oid, Absent::NoSuchObject)).collect());
         }
+        let context = if context.is_empty() { self.default_context.clone() } else { context.to_owned() };
+        let context = context.as_str();
+        if self.scopes.iter().any(|scope| scope.context == context && scope.dead) {
+            return Ok(oids.iter().map(|oid| absent(oid, Absent::NoAnswer)).collect());
+        }
         let mut pieces = self.cut(oids);
         pieces.reverse();
         while let Some(piece) = pieces.pop() {
@@ -326,8 +342,8 @@ impl Session {
                 }
                 Outcome::Error(..) => halve(&mut pieces, piece.places, piece.isolating),
                 Outcome::Nothing => {
-                    if !piece.isolating {
-                        self.check_alive(context).await?;
+                    if !piece.isolating && !self.check_alive(context).await? {
+                        break;
                     }
                     if let [place] = *piece.places {
                         self.skipped.insert(oids[place].clone());
@@ -427,7 +443,7 @@ impl Session {
             let failure = loop {
                 match stream.next().await {
                     Some(Ok(chunk)) => {
-                        self.alive = true;
+                        self.heard(context);
                         if chunk.request_range.len() < oids.len() {
                             self.borne = self.borne.min(chunk.request_range.len().max(1));
                         }
@@ -441,7 +457,7 @@ impl Session {
             let completed = error.completed_request_count;
             match error.source.exchange_source() {
                 Error::Snmp { status, index, .. } => {
-                    self.alive = true;
+                    self.heard(context);
                     let at = usize::try_from(*index).ok().and_then(|index| index.checked_sub(1));
                     let chunk_length = error.failed_request_range.len();
                     let at = match at {
@@ -455,7 +471,7 @@ impl Session {
                     discovered_again = true;
                     self.discover_again(context).await?;
                 }
-                Error::Timeout { .. } if self.is_v3() && self.answers_discovery && !self.alive => {
+                Error::Timeout { .. } if self.is_v3() && !isolating && self.answers_discovery && !self.answered() => {
                     return Err(self.deny(Denial::Ignored));
                 }
                 Error::Timeout { .. } | Error::MalformedResponse { .. } => return Ok(Outcome::Nothing),
@@ -489,20 +505,38 @@ impl Session {
         }
         self.answers_discovery = true;
         // Clients of other contexts hold the old engine.
-        self.clients.retain(|(other, _)| other == context);
+        self.scopes.iter_mut().filter(|scope| scope.context != context).for_each(|scope| scope.client = None);
         Ok(())
     }
 
-    /// Whether the device answers the simplest question: else it has gone, and no object is to blame.
-    async fn check_alive(&mut self, context: &str) -> Result<(), Unanswered> {
+    /// Asks the simplest question. The device has gone when it is not answered: then no object is to blame. Nor is one
+    /// when only this context never answers: false, and the context is dead.
+    async fn check_alive(&mut self, context: &str) -> Result<bool, Unanswered> {
         if !self.alive {
             return Err(Unanswered::Silent);
         }
+        let known = self.scopes.iter().any(|scope| scope.context == context && scope.answered);
+        let ask_in = if known { context.to_owned() } else { self.default_context.clone() };
         let sys_object_id = Oid::new(&[1, 3, 6, 1, 2, 1, 1, 2, 0]);
-        match self.request(Kind::Get, context, &[&sys_object_id], false).await? {
-            Outcome::Nothing => Err(Unanswered::Silent),
-            Outcome::Answered(_) | Outcome::Error(..) => Ok(()),
+        if let Outcome::Nothing = self.request(Kind::Get, &ask_in, &[&sys_object_id], false).await? {
+            return Err(Unanswered::Silent);
         }
+        if ask_in == context {
+            return Ok(true);
+        }
+        self.scopes.iter_mut().filter(|scope| scope.context == context).for_each(|scope| scope.dead = true);
+        Ok(false)
+    }
+
+    /// An answer came, in this context.
+    fn heard(&mut self, context: &str) {
+        self.alive = true;
+        self.scopes.iter_mut().filter(|scope| scope.context == context).for_each(|scope| scope.answered = true);
+    }
+
+    /// Whether it answered this credential in any context.
+    fn answered(&self) -> bool {
+        self.scopes.iter().any(|scope| scope.answered)
     }
 
     fn deny(&mut self, denial: Denial) -> Unanswered {
@@ -511,16 +545,16 @@ impl Session {
     }
 
     fn client(&mut self, context: &str) -> Result<Client<Link>, Unanswered> {
-        let context = if context.is_empty() { self.default_context.as_str() } else { context };
-        if let Some((_, client)) = self.clients.iter().find(|(known, _)| known == context) {
-            return Ok(client.clone());
+        if let Some(client) =
+            self.scopes.iter().find_map(|scope| scope.client.clone().filter(|_| scope.context == context))
+        {
+            return Ok(client);
         }
-        let context = context.to_owned();
         let Some(mut auth) = self.auth.clone() else { return Err(self.deny(Denial::Unusable)) };
         let mut needs_des = false;
         if let Auth::Usm(usm) = auth {
             needs_des = usm.priv_protocol().is_some_and(|protocol| protocol == async_snmp::PrivProtocol::Des);
-            auth = Auth::Usm(usm.context_name(context.clone().into_bytes()));
+            auth = Auth::Usm(usm.context_name(context.to_owned().into_bytes()));
         }
         let mut decoding = async_snmp::DecodeConfig::DEFAULT;
         decoding.malformed_exception_payloads = true;
@@ -542,7 +576,15 @@ impl Session {
         let Ok(client) = builder.build_with_transport(self.link.clone()) else {
             return Err(self.deny(Denial::Unusable));
         };
-        self.clients.push((context, client.clone()));
+        match self.scopes.iter_mut().find(|scope| scope.context == context) {
+            Some(scope) => scope.client = Some(client.clone()),
+            None => self.scopes.push(Scope {
+                context: context.to_owned(),
+                client: Some(client.clone()),
+                answered: false,
+                dead: false,
+            }),
+        }
         Ok(client)
     }
 
@@ -586,11 +628,12 @@ impl Agent for Session {
         if !allowed || oids.is_empty() || (!context.is_empty() && !self.is_v3()) {
             return self.get_next(context, oids).await;
         }
-        let client = self.client(context)?;
+        let scope = if context.is_empty() { self.default_context.clone() } else { context.to_owned() };
+        let client = self.client(&scope)?;
         let theirs: Vec<async_snmp::Oid> = oids.iter().map(|oid| async_snmp::Oid::from_slice(oid.arcs())).collect();
         self.link.attempts(ATTEMPTS);
         if let Ok(response) = client.get_bulk_with_metadata(&theirs, 0, u32::from(repetitions.max(1))).await {
-            self.alive = true;
+            self.heard(&scope);
             let rows: Vec<VarBind> = response.varbinds.into_iter().map(ours).collect();
             // Each column must go forward from row to row; at the first that does not, this agent's GETBULK is broken.
             let forward = rows.iter().enumerate().all(|(n, row)| {

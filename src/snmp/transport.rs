@@ -44,7 +44,7 @@ pub const ATTEMPTS: u32 = 4;
 /// What the two sockets saw. Everything but `received` is a datagram that was dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Datagrams handed to a waiting request.
+    /// Datagrams that answered a request.
     pub received: u64,
     /// No request waits for this address, port and id: late, doubled, or never asked for.
     pub unexpected: u64,
@@ -187,10 +187,10 @@ impl Shared {
             return;
         };
         let inbox = i32::try_from(envelope.id).ok().and_then(|id| self.lock().get(&(plain(from), id)).cloned());
-        match inbox.map(|inbox| inbox.try_send(Bytes::copy_from_slice(datagram))) {
-            Some(Ok(())) => self.received.fetch_add(1, Relaxed),
-            _ => self.unexpected.fetch_add(1, Relaxed),
-        };
+        let handed = inbox.is_some_and(|inbox| inbox.try_send(Bytes::copy_from_slice(datagram)).is_ok());
+        if !handed {
+            self.unexpected.fetch_add(1, Relaxed);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(SocketAddr, i32), mpsc::Sender<Bytes>>> {
@@ -332,7 +332,10 @@ impl async_snmp::Transport for Link {
         async move {
             let device = &*self.device;
             let mut inbox = device.inbox.lock().await;
-            while inbox.try_recv().is_ok() {}
+            // Doubles of the last answer that came before it was taken.
+            while inbox.try_recv().is_ok() {
+                device.shared.unexpected.fetch_add(1, Relaxed);
+            }
             let _waiting = Waiting::new(device, registration.request_id())?;
             let (patience, attempts) = {
                 let state = self.state();
@@ -346,12 +349,14 @@ impl async_snmp::Transport for Link {
                 let until = sent + patience.wait(attempt, dice);
                 while let Ok(Some(answer)) = tokio::time::timeout_at(until, inbox.recv()).await {
                     if registration.evaluate_response_identity(&answer, true) == ResponseIdentity::Reject {
+                        device.shared.unexpected.fetch_add(1, Relaxed);
                         continue;
                     }
                     let bytes = answer.len() as u64;
                     let is_v3 = ber::envelope(&answer).is_some_and(|envelope| envelope.version == 3);
                     match validate(answer, device.peer)? {
                         Candidate::Accept(value) => {
+                            device.shared.received.fetch_add(1, Relaxed);
                             let mut state = self.state();
                             state.traffic.responses += 1;
                             state.traffic.bytes_received += bytes;
