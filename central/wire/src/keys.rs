@@ -17,6 +17,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 pub use at_rest::{MachineKey, NamesKey};
+pub(crate) use id::is_uuid;
 pub use id::{BadKid, BadSiteId, Kid, SiteId};
 
 /// First field of every derivation, and salt of the extraction. Never changes.

@@ -1,0 +1,86 @@
+//! Writes elements; every character of every text goes through `clean` and is escaped here.
+
+use std::borrow::Cow;
+use std::fmt::{Display, Write};
+
+use super::chars::clean;
+
+/// Most characters of an attribute.
+const ATTRIBUTE: usize = super::chars::OIDS;
+
+/// XML that grows.
+#[derive(Default)]
+pub(crate) struct Out(String);
+
+/// Name and value of an attribute.
+pub(crate) type Attribute<'a> = (&'static str, Cow<'a, str>);
+
+impl Out {
+    /// Begins with the XML declaration.
+    pub(crate) fn document() -> Self {
+        Self(r#"<?xml version="1.0" encoding="UTF-8"?>"#.to_owned())
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+
+    /// An element with what `body` writes in it; an empty one closes itself.
+    pub(crate) fn element(&mut self, name: &str, attributes: &[Attribute<'_>], body: impl FnOnce(&mut Self)) {
+        self.0.push('<');
+        self.0.push_str(name);
+        for (name, value) in attributes {
+            let _ = write!(self.0, r#" {name}=""#);
+            self.escape(&clean(value, ATTRIBUTE), true);
+            self.0.push('"');
+        }
+        self.0.push('>');
+        let start = self.0.len();
+        body(self);
+        if self.0.len() == start {
+            self.0.insert(start - 1, '/');
+        } else {
+            let _ = write!(self.0, "</{name}>");
+        }
+    }
+
+    /// An element with a text of at most `cap` characters.
+    pub(crate) fn leaf(&mut self, name: &str, attributes: &[Attribute<'_>], text: &str, cap: usize) {
+        self.element(name, attributes, |out| out.escape(&clean(text, cap), false));
+    }
+
+    /// The same without attributes, and nothing where there is no text.
+    pub(crate) fn text(&mut self, name: &str, text: Option<&str>, cap: usize) {
+        if let Some(text) = text {
+            self.leaf(name, &[], text, cap);
+        }
+    }
+
+    /// An element with a number, a time or a word of ours; nothing where there is none.
+    pub(crate) fn value(&mut self, name: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            let _ = write!(self.0, "<{name}>{value}</{name}>");
+        }
+    }
+
+    /// What was written before, by this very writer.
+    pub(crate) fn written(&mut self, xml: &str) {
+        self.0.push_str(xml);
+    }
+
+    /// White space in an attribute, and CR in a text, only survives a reader as a character reference.
+    fn escape(&mut self, text: &str, in_attribute: bool) {
+        for c in text.chars() {
+            match c {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' if in_attribute => self.0.push_str("&quot;"),
+                '\t' if in_attribute => self.0.push_str("&#9;"),
+                '\n' if in_attribute => self.0.push_str("&#10;"),
+                '\r' => self.0.push_str("&#13;"),
+                c => self.0.push(c),
+            }
+        }
+    }
+}
