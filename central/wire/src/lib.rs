@@ -18,6 +18,7 @@ pub mod labels;
 pub mod reading;
 pub mod receipt;
 pub mod seal;
+pub mod soap;
 pub mod xml;
 
 pub use batch::Batch;

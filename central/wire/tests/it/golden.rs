@@ -90,9 +90,11 @@ fn every_golden_file_is_valid_and_is_read_without_a_note() {
 }
 
 #[test]
-fn the_schema_is_the_owners() {
-    if let Some(path) = shared("reference/batch.xsd") {
-        assert_eq!(std::fs::read_to_string(package("batch.xsd")).unwrap(), std::fs::read_to_string(path).unwrap());
+fn schema_and_service_description_are_the_owners() {
+    for name in ["batch.xsd", "central.wsdl"] {
+        if let Some(path) = shared(&format!("reference/{name}")) {
+            assert!(std::fs::read(package(name)).unwrap() == std::fs::read(path).unwrap(), "{name}");
+        }
     }
 }
 
