@@ -486,7 +486,7 @@ impl Sweep {
         let this = if self.waiting.is_some() || self.at >= self.steps.len() {
             0
         } else {
-            open.saturating_sub(open * self.cursor / self.cursor_end().max(1))
+            open.saturating_sub(open * self.visited() / self.addresses.max(1))
         };
         let to_come = if self.stopped { 0 } else { this + open * behind };
         let mut left = self.pace.time_for(to_come);
@@ -534,6 +534,15 @@ impl Sweep {
     /// Addresses that neither answered nor are out of reach.
     fn open(&self) -> u64 {
         self.addresses - self.answered_count - self.unreachable_count
+    }
+
+    /// How many addresses the cursor has passed in this step: whole rows of one address from each block, the last block
+    /// being shorter, and a row begun.
+    fn visited(&self) -> u64 {
+        let blocks = self.addresses.div_ceil(STRIDE).max(1);
+        let (rows, begun) = (self.cursor / blocks, self.cursor % blocks);
+        let last = self.addresses - (blocks - 1) * STRIDE;
+        ((blocks - 1) * rows + rows.min(last) + begun).min(self.addresses)
     }
 
     fn cursor_end(&self) -> u64 {
