@@ -97,12 +97,13 @@ pub fn envelope(message: &[u8]) -> Option<Envelope<'_>> {
 /// (DESIGN invariant 2). What is encrypted cannot be looked into: that it is one of the three is seen to where it is
 /// built, `session.rs` having no call for any other.
 pub fn only_reads(message: &[u8]) -> bool {
-    match envelope(message) {
-        Some(Envelope { version: 3, pdu: None, .. }) => true,
-        Some(Envelope { pdu: Some(GET | GET_NEXT | GET_BULK), .. }) => true,
-        Some(Envelope { version: 3, pdu: Some(REPORT), .. }) => true,
-        _ => false,
-    }
+    matches!(
+        envelope(message),
+        Some(
+            Envelope { version: 3, pdu: None | Some(REPORT), .. }
+                | Envelope { pdu: Some(GET | GET_NEXT | GET_BULK), .. }
+        )
+    )
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl Network {
             borne: usize::MAX,
             bulk_broken: false,
             alive: rtt.is_some(),
-            answers_discovery: false,
+            answered: false,
             skipped: BTreeSet::new(),
             denial: None,
             not_increasing: 0,
@@ -219,7 +219,8 @@ pub struct Session {
     bulk_broken: bool,
     /// It answered something once, to us or to the sweep.
     alive: bool,
-    answers_discovery: bool,
+    /// It answered this credential.
+    answered: bool,
     skipped: BTreeSet<Oid>,
     denial: Option<Denial>,
     not_increasing: u32,
@@ -469,10 +470,12 @@ impl Session {
                 }
                 Error::Timeout { .. } if self.is_v3() && !isolating && !discovered_again => {
                     discovered_again = true;
-                    self.discover_again(context).await?;
-                }
-                Error::Timeout { .. } if self.is_v3() && !isolating && self.answers_discovery && !self.answered() => {
-                    return Err(self.deny(Denial::Ignored));
+                    if !self.discover_again(context).await? {
+                        if !self.answered {
+                            return Err(self.deny(Denial::Ignored));
+                        }
+                        return Ok(Outcome::Nothing);
+                    }
                 }
                 Error::Timeout { .. } | Error::MalformedResponse { .. } => return Ok(Outcome::Nothing),
                 Error::Report { status, .. } => match **status {
@@ -496,17 +499,19 @@ impl Session {
         }
     }
 
-    /// A device that is silent in v3 may have been given a new engine id; this asks for it.
-    async fn discover_again(&mut self, context: &str) -> Result<(), Unanswered> {
+    /// A device that is silent in v3 may have been given a new engine id; this asks for it and tells whether it is new.
+    async fn discover_again(&mut self, context: &str) -> Result<bool, Unanswered> {
         self.link.attempts(ATTEMPTS);
+        let engine = |engines: &EngineCache, peer| engines.get(&peer).map(|state| state.engine_id().clone());
+        let before = engine(&self.engines, self.peer());
         let client = self.client(context)?;
         if client.rediscover_engine().await.is_err() {
             return Err(Unanswered::Silent);
         }
-        self.answers_discovery = true;
+        let is_new = before != engine(&self.engines, self.peer());
         // Clients of other contexts hold the old engine.
         self.scopes.iter_mut().filter(|scope| scope.context != context).for_each(|scope| scope.client = None);
-        Ok(())
+        Ok(is_new)
     }
 
     /// Asks the simplest question. The device has gone when it is not answered: then no object is to blame. Nor is one
@@ -530,13 +535,8 @@ impl Session {
 
     /// An answer came, in this context.
     fn heard(&mut self, context: &str) {
-        self.alive = true;
+        (self.alive, self.answered) = (true, true);
         self.scopes.iter_mut().filter(|scope| scope.context == context).for_each(|scope| scope.answered = true);
-    }
-
-    /// Whether it answered this credential in any context.
-    fn answered(&self) -> bool {
-        self.scopes.iter().any(|scope| scope.answered)
     }
 
     fn deny(&mut self, denial: Denial) -> Unanswered {

@@ -10,7 +10,6 @@
 //! - Nothing but GET, GETNEXT, GETBULK and v3 discovery leaves ([`ber::only_reads`]); anything else is an error.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -319,63 +318,61 @@ impl async_snmp::Transport for Link {
     ///
     /// An answer with the right id that cannot be decoded ends a community request at once as `MalformedResponse`: asking
     /// again would bring the same. In v3 it may be a forgery, and is waited past.
-    fn request_with<T, F>(
+    async fn request_with<T, F>(
         &self,
         data: &[u8],
         registration: RequestRegistration,
         mut validate: F,
-    ) -> impl Future<Output = async_snmp::Result<T>> + Send
+    ) -> async_snmp::Result<T>
     where
         T: Send,
         F: FnMut(Bytes, SocketAddr) -> async_snmp::Result<Candidate<T>> + Send,
     {
-        async move {
-            let device = &*self.device;
-            let mut inbox = device.inbox.lock().await;
-            // Doubles of the last answer that came before it was taken.
-            while inbox.try_recv().is_ok() {
-                device.shared.unexpected.fetch_add(1, Relaxed);
-            }
-            let _waiting = Waiting::new(device, registration.request_id())?;
-            let (patience, attempts) = {
-                let state = self.state();
-                (state.patience, state.attempts)
-            };
-            let started = Instant::now();
-            for attempt in 0..attempts {
-                self.transmit(data).await?;
-                let sent = Instant::now();
-                let [dice] = clock::random_bytes();
-                let until = sent + patience.wait(attempt, dice);
-                while let Ok(Some(answer)) = tokio::time::timeout_at(until, inbox.recv()).await {
-                    if registration.evaluate_response_identity(&answer, true) == ResponseIdentity::Reject {
-                        device.shared.unexpected.fetch_add(1, Relaxed);
-                        continue;
-                    }
-                    let bytes = answer.len() as u64;
-                    let is_v3 = ber::envelope(&answer).is_some_and(|envelope| envelope.version == 3);
-                    match validate(answer, device.peer)? {
-                        Candidate::Accept(value) => {
-                            device.shared.received.fetch_add(1, Relaxed);
-                            let mut state = self.state();
-                            state.traffic.responses += 1;
-                            state.traffic.bytes_received += bytes;
-                            if attempt == 0 {
-                                state.patience.learn(sent.elapsed());
-                            }
-                            return Ok(value);
+        let device = &*self.device;
+        let mut inbox = device.inbox.lock().await;
+        // Doubles of the last answer that came before it was taken.
+        while inbox.try_recv().is_ok() {
+            device.shared.unexpected.fetch_add(1, Relaxed);
+        }
+        let _waiting = Waiting::new(device, registration.request_id())?;
+        let (patience, attempts) = {
+            let state = self.state();
+            (state.patience, state.attempts)
+        };
+        let started = Instant::now();
+        for attempt in 0..attempts {
+            self.transmit(data).await?;
+            let sent = Instant::now();
+            let [dice] = clock::random_bytes();
+            let until = sent + patience.wait(attempt, dice);
+            while let Ok(Some(answer)) = tokio::time::timeout_at(until, inbox.recv()).await {
+                if registration.evaluate_response_identity(&answer, true) == ResponseIdentity::Reject {
+                    device.shared.unexpected.fetch_add(1, Relaxed);
+                    continue;
+                }
+                let bytes = answer.len() as u64;
+                let is_v3 = ber::envelope(&answer).is_some_and(|envelope| envelope.version == 3);
+                match validate(answer, device.peer)? {
+                    Candidate::Accept(value) => {
+                        device.shared.received.fetch_add(1, Relaxed);
+                        let mut state = self.state();
+                        state.traffic.responses += 1;
+                        state.traffic.bytes_received += bytes;
+                        if attempt == 0 {
+                            state.patience.learn(sent.elapsed());
                         }
-                        Candidate::Reject => {
-                            device.shared.undecodable.fetch_add(1, Relaxed);
-                            if !is_v3 {
-                                return Err(Error::MalformedResponse { target: device.peer }.boxed());
-                            }
+                        return Ok(value);
+                    }
+                    Candidate::Reject => {
+                        device.shared.undecodable.fetch_add(1, Relaxed);
+                        if !is_v3 {
+                            return Err(Error::MalformedResponse { target: device.peer }.boxed());
                         }
                     }
                 }
             }
-            Err(Error::Timeout { target: device.peer, elapsed: started.elapsed(), retries: attempts - 1 }.boxed())
         }
+        Err(Error::Timeout { target: device.peer, elapsed: started.elapsed(), retries: attempts - 1 }.boxed())
     }
 
     fn peer_addr(&self) -> SocketAddr {

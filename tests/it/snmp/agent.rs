@@ -127,9 +127,9 @@ pub fn error(request: &Request, status: u8, index: u8) -> Reply {
 }
 
 fn message(request: &Request, status: u8, index: u8, bindings: Vec<u8>) -> Reply {
-    let id = element(0x02, &[request.id.clone()]);
+    let id = element(0x02, std::slice::from_ref(&request.id));
     let pdu = element(ber::RESPONSE, &[id, vec![2, 1, status], vec![2, 1, index], bindings]);
-    let community = element(0x04, &[request.community.clone()]);
+    let community = element(0x04, std::slice::from_ref(&request.community));
     Reply { bytes: element(0x30, &[vec![2, 1, request.version], community, pdu]), from: None }
 }
 

@@ -102,7 +102,7 @@ async fn in_v1_one_missing_object_costs_the_others_nothing() {
     let asked = [number(1), oid("1.3.6.1.2.1.43.5.1.1.17.1"), number(3), number(9), number(5)];
     let answers = session.get("", &asked).await.unwrap();
     let missing = Err(Absent::NoSuchObject);
-    assert_eq!(shown(&answers), [Ok(1), missing.clone(), Ok(3), missing, Ok(5)]);
+    assert_eq!(shown(&answers), [Ok(1), missing, Ok(3), missing, Ok(5)]);
     assert_eq!(answers.iter().map(|varbind| varbind.oid.clone()).collect::<Vec<_>>(), asked);
     assert!(agent.seen().iter().all(|request| request.pdu == ber::GET_NEXT));
     // number(9) lies behind all objects: noSuchName names it, and the rest is asked once more.
