@@ -1,8 +1,10 @@
 //! A simulated printer fleet of its own: `cargo run --release --example fleet -- --help`.
 
+mod measure;
 #[path = "simulator.rs"]
 mod simulator;
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,12 +61,24 @@ struct Arguments {
     /// Percent of answers that get lost
     #[arg(long, default_value_t = 0.0)]
     loss_out: f64,
+    /// One answer in so many is late
+    #[arg(long, requires = "late_by")]
+    late_every: Option<u64>,
+    /// Milliseconds by which a late answer is late
+    #[arg(long, requires = "late_every")]
+    late_by: Option<u64>,
     /// For loss and jitter: the same seed loses the same
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// End after so many seconds
     #[arg(long)]
     seconds: Option<u64>,
+    /// Say how many requests a second are answered, and end
+    #[arg(long)]
+    measure: bool,
+    /// Print the addresses on stdout, a line each, and `ready` behind them
+    #[arg(long)]
+    list: bool,
     /// Write what was seen to this file as JSON
     #[arg(long)]
     counters: Option<PathBuf>,
@@ -73,8 +87,20 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let running = simulator::start(fleet(&arguments)?).context("starting the fleet")?;
+    let fleet = fleet(&arguments)?;
+    let addresses: Vec<Ipv4Addr> = fleet.printers.iter().map(|printer| printer.address).collect();
+    let running = simulator::start(fleet).context("starting the fleet")?;
+    if arguments.measure {
+        let community = arguments.community.first().map_or("public", String::as_str);
+        eprint!("{}", measure::measure(&running, &addresses, community)?);
+        return Ok(());
+    }
     eprintln!("{} printers on {}, port {}; ctrl-c ends", arguments.printers, arguments.net, running.port());
+    if arguments.list {
+        let mut out = std::io::stdout().lock();
+        addresses.iter().try_for_each(|address| writeln!(out, "{address}"))?;
+        writeln!(out, "ready")?;
+    }
     match arguments.seconds {
         Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
         None => tokio::signal::ctrl_c().await?,
@@ -103,6 +129,7 @@ fn fleet(arguments: &Arguments) -> Result<Fleet> {
         jitter: Duration::from_millis(arguments.jitter),
         loss_in: arguments.loss_in / 100.0,
         loss_out: arguments.loss_out / 100.0,
+        late: arguments.late_every.zip(arguments.late_by.map(Duration::from_millis)),
         ..Manner::default()
     };
     let printers = addresses(arguments.net, arguments.printers)?
