@@ -5,8 +5,8 @@
 //! | --- | --- | --- |
 //! | plaintext | [`PLAINTEXT_MAX`] bytes | the batch is full, the next device begins another |
 //! | token | [`meterpost_wire::seal::TOKEN_MAX`] characters | the devices are halved, and sealed as two batches |
-//! | one device alone | the same | it loses parts, in the order of [`Part`], each with a gap `policy`, detail `limit` |
-//! | gaps of a device | [`GAPS_MAX`] | the rest is left out |
+//! | one device alone | the same | it loses parts, in the order of `Part`, each with a gap `policy`, detail `limit` |
+//! | devices | [`DEVICES_MAX`] | the batch is full |
 //!
 //! The numbers are the smallest default limits of other people's JOSE libraries, so that a customer can open any batch
 //! with one of them.
@@ -14,13 +14,12 @@
 use jiff::Timestamp;
 use meterpost_wire::Batch;
 use meterpost_wire::batch::{Chain, Collector, Health, SCHEMA_VERSION, Sweep};
-use meterpost_wire::reading::{Gap, GapReason, Reading};
+use meterpost_wire::hex;
+use meterpost_wire::reading::{Gap, GapReason, Outcome, Reading, Scope};
 use meterpost_wire::seal::PLAINTEXT_MAX;
+use meterpost_wire::xml::{self, DEVICES_MAX};
 
 use crate::outbox::Slot;
-
-/// Gaps that are sent of one device.
-pub const GAPS_MAX: usize = 200;
 
 /// What a batch holds besides its devices is shorter than this: 64 voids, 15 links, 8 errors of 255 characters.
 const ENVELOPE_MAX: usize = 16_000;
@@ -75,7 +74,7 @@ pub fn part(start: &SweepStart, part: u32, end: Option<&SweepEnd>) -> Sweep {
     }
 }
 
-/// Puts a batch together. `now` becomes `@created`, cut to the second by the clock.
+/// Puts a batch together, all but its devices, whose XML goes in as [`Drafted`] has it. `now` becomes `@created`.
 pub fn build(
     head: &Head,
     slot: &Slot,
@@ -83,7 +82,6 @@ pub fn build(
     now: Timestamp,
     sweep: Option<Sweep>,
     health: Option<Health>,
-    devices: Vec<Reading>,
 ) -> Batch {
     let chain = Chain { links: slot.links.clone(), voids: slot.voids.clone() };
     Batch {
@@ -100,57 +98,85 @@ pub fn build(
         sweep,
         chain: (chain != Chain::default()).then_some(chain),
         health,
-        devices,
+        devices: Vec::new(),
+    }
+}
+
+/// A new batch's id: UUID version 7 (RFC 9562), the time first, so that ids sort as they were made.
+pub fn new_id(now: Timestamp, random: [u8; 10]) -> String {
+    let mut octets = [0; 16];
+    octets[..6].copy_from_slice(&now.as_millisecond().to_be_bytes()[2..]);
+    octets[6..].copy_from_slice(&random);
+    octets[6] = octets[6] & 0x0f | 0x70;
+    octets[8] = octets[8] & 0x3f | 0x80;
+    let hex = hex::encode(&octets);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// A device as it will stand in a batch, and whatever belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drafted<T> {
+    /// After the field policy.
+    pub reading: Reading,
+    /// Its XML.
+    pub xml: String,
+    /// What goes with it.
+    pub with: T,
+}
+
+impl<T> Drafted<T> {
+    /// Makes a device fit into a batch of its own: parts leave until it does.
+    pub fn fitting(reading: Reading, with: T) -> Self {
+        let xml = xml::encode_device(&reading);
+        let mut drafted = Self { reading, xml, with };
+        while drafted.xml.len() + ENVELOPE_MAX > PLAINTEXT_MAX && drafted.shrink() {}
+        drafted
+    }
+
+    /// Leaves out the next part, and says so in a gap; false when nothing is left that can go.
+    pub fn shrink(&mut self) -> bool {
+        let shrunk = PARTS.into_iter().any(|part| leave_out(&mut self.reading, part));
+        self.xml = xml::encode_device(&self.reading);
+        shrunk
     }
 }
 
 /// Devices on their way into the next batch.
 #[derive(Debug)]
 pub struct Draft<T> {
-    devices: Vec<(Reading, T)>,
-    bytes: usize,
+    devices: Vec<Drafted<T>>,
 }
 
 impl<T> Default for Draft<T> {
     fn default() -> Self {
-        Self { devices: Vec::new(), bytes: ENVELOPE_MAX }
+        Self { devices: Vec::new() }
     }
 }
 
 impl<T> Draft<T> {
-    /// Takes a device of `bytes` of XML, with whatever belongs to it. Gives back the devices before it when it would not
-    /// fit beside them: they are a full batch.
-    pub fn push(&mut self, reading: Reading, belongs: T, bytes: usize) -> Option<Vec<(Reading, T)>> {
-        let full = (!self.devices.is_empty() && self.bytes + bytes > PLAINTEXT_MAX).then(|| self.take());
-        self.devices.push((reading, belongs));
-        self.bytes += bytes;
+    /// Takes a device. Gives back those before it when it would not fit beside them: they are a full batch.
+    pub fn push(&mut self, device: Drafted<T>) -> Option<Vec<Drafted<T>>> {
+        let bytes: usize = self.devices.iter().map(|drafted| drafted.xml.len()).sum();
+        let fits = ENVELOPE_MAX + bytes + device.xml.len() <= PLAINTEXT_MAX && self.devices.len() < DEVICES_MAX;
+        let full = (!fits && !self.devices.is_empty()).then(|| self.take());
+        self.devices.push(device);
         full
     }
 
     /// What is there, be it much or nothing.
-    pub fn take(&mut self) -> Vec<(Reading, T)> {
-        std::mem::take(self).devices
+    pub fn take(&mut self) -> Vec<Drafted<T>> {
+        std::mem::take(&mut self.devices)
     }
 
-    /// The device with this key that is still here.
-    pub fn find(&mut self, key: &str) -> Option<&mut Reading> {
-        self.devices.iter_mut().map(|(reading, _)| reading).find(|reading| reading.key == key)
-    }
-
-    /// How many are here.
-    pub fn len(&self) -> usize {
-        self.devices.len()
-    }
-
-    /// Whether none is here.
-    pub fn is_empty(&self) -> bool {
-        self.devices.is_empty()
+    /// The device that is still here and to which `which` says yes.
+    pub fn find(&mut self, which: impl Fn(&T) -> bool) -> Option<&mut Drafted<T>> {
+        self.devices.iter_mut().find(|drafted| which(&drafted.with))
     }
 }
 
 /// A part of a reading that can be left out, in the order in which a device that is too big alone loses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+enum Part {
     /// Counters without a place in the model.
     VendorCounters,
     /// Lines of the console.
@@ -159,40 +185,14 @@ pub enum Part {
     Covers,
     /// Output bins.
     Outputs,
-    /// One alert or supply, from the end.
+    /// Alerts, then supplies, from the end: one, or of very many a 64th at a time.
     AlertOrSupply,
+    /// Everything but key, time and outcome: a device of nothing but long texts is no printer's doing.
+    Rest,
 }
 
-/// Makes one device fit, by `bytes`, which measures its XML: parts leave until it does. What still does not fit then (a
-/// device of nothing but texts) is not a printer's doing; it keeps key, time and outcome.
-pub fn fit(mut reading: Reading, bytes: &dyn Fn(&Reading) -> usize) -> Reading {
-    reading.gaps.truncate(GAPS_MAX);
-    let fits = |reading: &Reading| bytes(reading) + ENVELOPE_MAX <= PLAINTEXT_MAX;
-    if fits(&reading) {
-        return reading;
-    }
-    // room for the gaps that say what is missing
-    reading.gaps.truncate(GAPS_MAX - 6);
-    for part in [Part::VendorCounters, Part::Console, Part::Covers, Part::Outputs, Part::AlertOrSupply] {
-        while leave_out(&mut reading, part) {
-            if fits(&reading) {
-                return reading;
-            }
-        }
-    }
-    let gaps = vec![limit("device")];
-    Reading {
-        identity: None,
-        network: None,
-        capabilities: None,
-        counters: None,
-        supplies: None,
-        inputs: None,
-        status: None,
-        gaps,
-        ..reading
-    }
-}
+const PARTS: [Part; 6] =
+    [Part::VendorCounters, Part::Console, Part::Covers, Part::Outputs, Part::AlertOrSupply, Part::Rest];
 
 fn limit(field: &str) -> Gap {
     Gap { field: field.to_owned(), reason: GapReason::Policy, detail: Some("limit".to_owned()) }
@@ -214,14 +214,51 @@ fn leave_out(reading: &mut Reading, part: Part) -> bool {
         Part::Covers => reading.covers.take().map(|_| "covers"),
         Part::Outputs => reading.outputs.take().map(|_| "outputs"),
         Part::AlertOrSupply => {
-            let alert = reading.alerts.as_mut().and_then(|alerts| alerts.rows.pop()).map(|_| "alerts");
-            alert.or_else(|| reading.supplies.as_mut().and_then(Vec::pop).map(|_| "supplies"))
+            let alerts = reading.alerts.as_mut().is_some_and(|alerts| shorten(&mut alerts.rows)).then_some("alerts");
+            alerts.or_else(|| reading.supplies.as_mut().is_some_and(shorten).then_some("supplies"))
+        }
+        Part::Rest => {
+            let Reading { key, scope, read_at, outcome, .. } = reading.clone();
+            let bare = Reading { gaps: vec![limit("device")], ..empty(key, scope, read_at, outcome) };
+            let rest = std::mem::replace(reading, bare);
+            return rest != *reading;
         }
     };
     let Some(field) = field else { return false };
     let gap = limit(field);
     if !reading.gaps.contains(&gap) {
-        reading.gaps.push(gap);
+        // at the head, where the limit on gaps does not reach it
+        reading.gaps.insert(0, gap);
     }
     true
+}
+
+/// Takes rows from the end; false when there were none.
+fn shorten<T>(rows: &mut Vec<T>) -> bool {
+    let left = rows.len().saturating_sub((rows.len() / 64).max(1));
+    let shorter = left < rows.len();
+    rows.truncate(left);
+    shorter
+}
+
+/// A reading of which nothing is left but that it was one.
+fn empty(key: String, scope: Scope, read_at: Timestamp, outcome: Outcome) -> Reading {
+    Reading {
+        key,
+        mapping: None,
+        scope,
+        read_at,
+        outcome,
+        identity: None,
+        network: None,
+        capabilities: None,
+        counters: None,
+        supplies: None,
+        inputs: None,
+        outputs: None,
+        covers: None,
+        alerts: None,
+        status: None,
+        gaps: Vec::new(),
+    }
 }

@@ -29,11 +29,13 @@ pub mod targets;
 // keeping
 pub mod batch;
 pub mod memory;
+pub mod open;
 pub mod outbox;
 pub mod store;
 // delivering
 pub mod deliver;
 // putting it together
 pub mod run;
+pub mod site;
 
 pub mod clock;

@@ -131,7 +131,8 @@ fn address_name(keyring: &Keyring, address: &str, port: u16) -> String {
     ))
 }
 
-/// Remembers a device, in place of what was known. Its address points to it and to no other device any more.
+/// Remembers a device, in place of what was known. Its address points to it and to no other device any more; a device
+/// may have several.
 pub fn remember(tx: &Tx<'_>, keyring: &Keyring, known: &Known) -> Result<(), StoreError> {
     let name = device_name(keyring, &known.key);
     let row = serde_json::to_vec(known).map_err(|error| StoreError::Failed(error.to_string()))?;
@@ -141,7 +142,6 @@ pub fn remember(tx: &Tx<'_>, keyring: &Keyring, known: &Known) -> Result<(), Sto
          ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, seen = excluded.seen",
         (&name, sealed, known.seen_at.as_second()),
     )?;
-    tx.execute("DELETE FROM address WHERE device = ?1", [&name])?;
     let address = address_name(keyring, &known.address, known.port);
     tx.execute("INSERT OR REPLACE INTO address (name, device) VALUES (?1, ?2)", (address, name)).map(drop)
 }

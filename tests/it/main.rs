@@ -9,6 +9,7 @@ mod outbox;
 mod pmds;
 mod readme;
 mod run;
+mod site;
 mod snmp;
 mod sweep;
 mod tidy;

@@ -1,0 +1,306 @@
+//! One site at this collector: its store, its keys, and what a command can ask of them. It puts the keeping modules
+//! together for `run` and the command line, and knows neither SNMP nor HTTP.
+
+mod seal;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use meterpost_wire::enrolment::Enrolment;
+use meterpost_wire::keys::{ContentKey, Kid};
+
+pub use seal::{Gathered, Sealer, Summary, Terms};
+
+use crate::batch::SweepEnd;
+use crate::deliver::{self, Channel, Hurry, Pace, Report};
+use crate::enroll::{self, EnrollError, Taken};
+use crate::keyring::{KeyFileError, Keyring, SiteKeys};
+use crate::memory::{self, Known};
+use crate::open::{self, NotOpened, OpenedBatch};
+use crate::outbox::{self, Event, Item, OutboxError, Outcome, Tally};
+use crate::store::{Half, LockError, RunLock, Store, StoreError};
+
+/// Where a site lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// Holds the store.
+    pub data_dir: PathBuf,
+    /// The machine key; never in `data_dir`.
+    pub key_file: PathBuf,
+}
+
+/// Why a command could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// Enrol first.
+    #[error("this site is not enrolled; `meterpost enroll TOKEN` takes the token that the central printed")]
+    NotEnrolled,
+    /// The machine key.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The token.
+    #[error(transparent)]
+    Enroll(#[from] EnrollError),
+    /// Another run.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A person's outbox command.
+    #[error(transparent)]
+    Outbox(OutboxError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue is at its cap: nothing is sealed before something has left it.
+    #[error(
+        "the outbox holds {held} bytes of batches that wait, `max_queue_mb` allows {most}; nothing was sealed: see \
+         `meterpost outbox list` for what is in the way"
+    )]
+    QueueFull {
+        /// Bytes that wait or are set aside.
+        held: u64,
+        /// The cap.
+        most: u64,
+    },
+    /// The keys of the epoch are not here.
+    #[error("this site has no key of epoch {0} (any more)")]
+    NoSuchEpoch(u32),
+    /// A captured batch.
+    #[error(transparent)]
+    NotOpened(#[from] NotOpened),
+    /// A device whose reading does not fit into a batch, whatever is left out: a fault of ours.
+    #[error("one reading does not fit into a batch: {0}")]
+    TooLarge(String),
+}
+
+impl SiteError {
+    /// As CONTRACT 1 says: 2 for what the person or the configuration has to put right, 4 for another run, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotEnrolled | Self::Key(_) | Self::NoSuchEpoch(_) => 2,
+            Self::Enroll(EnrollError::Store(_)) => 1,
+            Self::Enroll(_) => 2,
+            Self::Lock(LockError::Held(_)) => 4,
+            Self::Store(StoreError::Refused(_)) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl From<OutboxError> for SiteError {
+    fn from(error: OutboxError) -> Self {
+        match error {
+            OutboxError::Store(error) => Self::Store(error),
+            other => Self::Outbox(other),
+        }
+    }
+}
+
+/// An open data directory, with the machine key that fits it.
+#[derive(Debug)]
+pub struct Site {
+    store: Store,
+    unlocked: Option<Unlocked>,
+}
+
+/// What an enrolled site has.
+#[derive(Debug)]
+struct Unlocked {
+    keyring: Keyring,
+    enrolment: Enrolment,
+    keys: SiteKeys,
+}
+
+impl Site {
+    /// Opens the data directory, which is made at first use. Rows that are sealed under a machine key which is missing or
+    /// another one: refused, with a text that names the file.
+    pub fn open(paths: &Paths) -> Result<Self, SiteError> {
+        Self::with_store(Store::open(&paths.data_dir)?, &paths.key_file)
+    }
+
+    /// The same with a store that is open already.
+    pub fn with_store(store: Store, key_file: &Path) -> Result<Self, SiteError> {
+        let keyring = Keyring::read(key_file)?;
+        let sealed = store.read(|tx| tx.has_sealed_rows())?;
+        let unlocked = match (keyring, sealed) {
+            (_, false) => None,
+            (None, true) => return Err(KeyFileError::Missing(key_file.to_owned()).into()),
+            (Some(keyring), true) => match store.read(|tx| enroll::enrolled(tx, &keyring))? {
+                Some((enrolment, keys)) => Some(Unlocked { keyring, enrolment, keys }),
+                None => return Err(KeyFileError::Wrong(key_file.to_owned()).into()),
+            },
+        };
+        Ok(Self { store, unlocked })
+    }
+
+    /// Takes an enrolment token; the machine key is made when there is none. After a lost key the outbox goes on and the
+    /// devices are learned again.
+    pub fn enroll(paths: &Paths, token: &str, now: Timestamp) -> Result<(Self, Taken), SiteError> {
+        let token = Enrolment::parse(token).map_err(EnrollError::from)?;
+        let store = Store::open(&paths.data_dir)?;
+        let sealed = store.read(|tx| tx.has_sealed_rows())?;
+        let (keyring, lost) = match Keyring::read(&paths.key_file)? {
+            Some(keyring) if sealed && store.read(|tx| enroll::enrolled(tx, &keyring))?.is_none() => {
+                return Err(KeyFileError::Wrong(paths.key_file.clone()).into());
+            }
+            Some(keyring) => (keyring, false),
+            None => {
+                // before a key is made for it: is the token for this directory at all?
+                if let Some(here) =
+                    store.read(|tx| enroll::site(tx))?.filter(|here| here != token.epoch.kid().site().as_str())
+                {
+                    return Err(EnrollError::OtherSite { here, token: token.epoch.kid().site().to_string() }.into());
+                }
+                (Keyring::create(&paths.key_file)?, sealed)
+            }
+        };
+        let taken = store.write(|tx| {
+            if lost {
+                tx.forget_sealed_rows()?;
+            }
+            outbox::set_rest(tx, "https", None)?;
+            enroll::take(tx, &keyring, &token, now)
+        })?;
+        let enrolled = store.read(|tx| enroll::enrolled(tx, &keyring))?;
+        let (enrolment, keys) = enrolled.ok_or(SiteError::NotEnrolled)?;
+        Ok((Self { store, unlocked: Some(Unlocked { keyring, enrolment, keys }) }, taken))
+    }
+
+    fn unlocked(&self) -> Result<&Unlocked, SiteError> {
+        self.unlocked.as_ref().ok_or(SiteError::NotEnrolled)
+    }
+
+    /// What the enrolment token said.
+    pub fn enrolment(&self) -> Result<&Enrolment, SiteError> {
+        Ok(&self.unlocked()?.enrolment)
+    }
+
+    /// The site's keys, for a channel that proves receipts.
+    pub fn keys(&self) -> Result<&SiteKeys, SiteError> {
+        Ok(&self.unlocked()?.keys)
+    }
+
+    /// The store, for tests and for what has no method here.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Keeps other runs of one half out while the lock lives.
+    pub fn lock(&self, half: Half) -> Result<RunLock, SiteError> {
+        Ok(RunLock::take(self.store.directory(), half)?)
+    }
+
+    /// The device that was last read at this address.
+    pub fn known_at(&self, address: &str, port: u16) -> Result<Option<Known>, SiteError> {
+        let keyring = &self.unlocked()?.keyring;
+        Ok(self.store.read(|tx| memory::by_address(tx, keyring, address, port))?)
+    }
+
+    /// Devices that have not answered since an instant: to be reported as unreachable when their addresses were asked.
+    pub fn not_seen_since(&self, since: Timestamp) -> Result<Vec<Known>, SiteError> {
+        let keyring = &self.unlocked()?.keyring;
+        Ok(self.store.read(|tx| memory::not_seen_since(tx, keyring, since))?)
+    }
+
+    /// Items of the outbox, oldest first.
+    pub fn items(&self) -> Result<Vec<Item>, SiteError> {
+        Ok(self.store.read(|tx| outbox::list(tx))?)
+    }
+
+    /// How many items stand where.
+    pub fn tally(&self) -> Result<Tally, SiteError> {
+        Ok(self.store.read(|tx| outbox::tally(tx))?)
+    }
+
+    /// The bytes inside an item's token, as they are.
+    pub fn show(&self, sequence: u64) -> Result<OpenedBatch, SiteError> {
+        let token = self.store.read(|tx| outbox::token(tx, sequence))?;
+        self.open_captured(&token)
+    }
+
+    /// Opens a captured token with the site's keys.
+    pub fn open_captured(&self, captured: &str) -> Result<OpenedBatch, SiteError> {
+        Ok(open::with_site(captured, self.keys()?)?)
+    }
+
+    /// Sequences of items whose bytes fail their hash or do not open. Those that waited are set aside: nobody could read
+    /// them.
+    pub fn check(&self, now: Timestamp) -> Result<Vec<u64>, SiteError> {
+        let mut bad = self.store.read(|tx| outbox::check(tx))?;
+        for item in self.items()? {
+            if !bad.contains(&item.sequence) && matches!(self.show(item.sequence), Err(SiteError::NotOpened(_))) {
+                bad.push(item.sequence);
+            }
+        }
+        bad.sort_unstable();
+        let outcome = Outcome::Refused { reason: OutboxError::Rotten(0).to_string(), refusal: None };
+        self.store.write(|tx| {
+            bad.iter().try_for_each(|&sequence| outbox::settle(tx, sequence, "check", &outcome, now).map(drop))
+        })?;
+        Ok(bad)
+    }
+
+    /// A person sends an item again.
+    pub fn retry(&self, sequence: u64, now: Timestamp) -> Result<(), SiteError> {
+        Ok(self.store.write(|tx| outbox::retry(tx, sequence, now))?)
+    }
+
+    /// A person ends an item; what the central never acknowledged becomes a void.
+    pub fn delete(&self, sequence: u64, now: Timestamp) -> Result<(), SiteError> {
+        Ok(self.store.write(|tx| outbox::delete(tx, sequence, now))?)
+    }
+
+    /// Ends what has been kept long enough; the number of items that went.
+    pub fn expire(&mut self, now: Timestamp) -> Result<usize, SiteError> {
+        let unlocked = self.unlocked.as_mut().ok_or(SiteError::NotEnrolled)?;
+        Ok(self.store.write(|tx| {
+            let gone = outbox::expire(tx, now)?;
+            enroll::forget_unused_epochs(tx, &unlocked.keyring, &mut unlocked.keys)?;
+            Ok::<_, StoreError>(gone)
+        })?)
+    }
+
+    /// What went wrong lately, newest first.
+    pub fn events(&self, since: Timestamp, most: u32) -> Result<Vec<Event>, SiteError> {
+        Ok(self.store.read(|tx| outbox::events(tx, since, most))?)
+    }
+
+    /// The batch key of an epoch, the current one when `None`, as a JWK for stock JOSE libraries.
+    pub fn jwk(&self, epoch: Option<u32>) -> Result<zeroize::Zeroizing<String>, SiteError> {
+        let keys = self.keys()?;
+        let epoch = epoch.unwrap_or(keys.current().kid().epoch());
+        let key: Option<ContentKey> = keys.batch_keys(epoch).into_iter().next();
+        let (key, kid) = key.zip(Kid::new(keys.site().clone(), epoch)).ok_or(SiteError::NoSuchEpoch(epoch))?;
+        Ok(key.to_jwk(&kid))
+    }
+
+    /// Begins to seal what a sweep brings.
+    pub fn sealer(&self, terms: Terms) -> Result<Sealer<'_>, SiteError> {
+        Ok(Sealer::new(&self.store, self.unlocked()?, terms))
+    }
+
+    /// The XML of the batches that these readings would make, byte for byte but for ids and random bytes: the same steps
+    /// as sealing, in a transaction that is taken back.
+    pub fn preview(
+        &self,
+        terms: Terms,
+        gathered: Vec<Gathered>,
+        end: &SweepEnd,
+        now: Timestamp,
+    ) -> Result<Vec<String>, SiteError> {
+        let mut sealer = Sealer::preview(&self.store, self.unlocked()?, terms);
+        gathered.into_iter().try_for_each(|one| sealer.push(one, now))?;
+        sealer.show(end, now)
+    }
+
+    /// One pass over what waits; see [`deliver::pass`]. Blocks: call it from a thread that may.
+    pub fn deliver(&self, channel: &dyn Channel, hurry: Hurry, pace: &Pace<'_>) -> Result<Report, SiteError> {
+        Ok(deliver::pass(&self.store, channel, hurry, pace)?)
+    }
+
+    /// When a delivering daemon should look again: the earliest of the due times, not before the channel's rest ends.
+    pub fn deliver_next(&self, channel: &str) -> Result<Option<Timestamp>, SiteError> {
+        let (due, rest) =
+            self.store.read(|tx| Ok::<_, StoreError>((outbox::next_due(tx)?, outbox::rest(tx, channel)?)))?;
+        Ok(due.map(|due| rest.map_or(due, |rest| due.max(rest.due_at))))
+    }
+}
