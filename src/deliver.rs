@@ -3,6 +3,8 @@
 //! Delivering knows neither SNMP nor mapping files, and believes nothing but a receipt that verifies. It runs on a thread
 //! of its own: HTTP here is blocking, and so is SQLite.
 
+pub mod soap;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -102,6 +104,9 @@ pub trait Channel {
     fn send(&self, item: &Outgoing) -> Result<Sent, SendError>;
 }
 
+/// So many items in a row that ended unsure are the channel's failure: 10,000 items need not each learn the same.
+const UNSURE_IN_A_ROW: u32 = 5;
+
 /// How one pass over the outbox went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -158,30 +163,39 @@ pub fn pass(store: &Store, channel: &dyn Channel, hurry: Hurry, pace: &Pace<'_>)
         return Ok(Report { left: waiting.len() as u32, rests: Some(rest.clone()), ..report });
     }
     let mut failures = rest.map_or(0, |rest| rest.attempts);
+    let mut in_a_row = 0;
     let mut backlog = Backlog::new(waiting);
     while let Some(sequence) = backlog.next() {
+        report.left = backlog.len() as u32;
         if (pace.stopped)() {
-            report.left = backlog.len() as u32 + 1;
+            report.left += 1;
             break;
         }
         let Some(item) = take(store, sequence, name, pace, &mut report)? else { continue };
         let sent = channel.send(&item);
         let now = (pace.now)();
         if let Err(error @ (SendError::Down { .. } | SendError::Unauthorized(_))) = &sent {
-            failures += 1;
-            let rest = resting(error, failures, now, (pace.dice)());
+            let rest = resting(error, failures + 1, now, (pace.dice)());
             store.write(|tx| {
                 if let SendError::Unauthorized(_) = error {
                     alarm(tx, now, "unauthorized", "the central does not accept this site's token")?;
                 }
                 outbox::set_rest(tx, name, Some(&rest))
             })?;
-            return Ok(Report { left: backlog.len() as u32 + 1, rests: Some(rest), ..report });
+            report.left += 1;
+            report.rests = Some(rest);
+            break;
         }
-        // it answered about an item: the channel itself works
-        failures = 0;
+        in_a_row = if let Err(SendError::Unsure(_)) = sent { in_a_row + 1 } else { 0 };
+        let rest = match &sent {
+            Err(error) if in_a_row == UNSURE_IN_A_ROW => Some(resting(error, failures + 1, now, (pace.dice)())),
+            _ => None,
+        };
         let concluded = store.write(|tx| {
-            outbox::set_rest(tx, name, None)?;
+            // an answer that nobody can read proves nothing about the channel either
+            if in_a_row == 0 || rest.is_some() {
+                outbox::set_rest(tx, name, rest.as_ref())?;
+            }
             conclude(tx, sequence, name, &sent, now, (pace.dice)())
         });
         match concluded.map_err(store_error)? {
@@ -189,6 +203,13 @@ pub fn pass(store: &Store, channel: &dyn Channel, hurry: Hurry, pace: &Pace<'_>)
             State::HandedOver => report.handed_over += 1,
             State::SetAside => report.set_aside += 1,
             State::Waiting => report.unsure += 1,
+        }
+        if in_a_row == 0 {
+            failures = 0;
+        }
+        if rest.is_some() {
+            report.rests = rest;
+            break;
         }
     }
     Ok(report)

@@ -12,6 +12,7 @@ use meterpost_wire::keys::{ContentKey, Kid};
 pub use seal::{Gathered, Sealer, Summary, Terms};
 
 use crate::batch::SweepEnd;
+use crate::deliver::soap::{self, BadChannel, Soap, Via};
 use crate::deliver::{self, Channel, Hurry, Pace, Report};
 use crate::enroll::{self, EnrollError, Taken};
 use crate::keyring::{KeyFileError, Keyring, SiteKeys};
@@ -64,6 +65,9 @@ pub enum SiteError {
     /// The keys of the epoch are not here.
     #[error("this site has no key of epoch {0} (any more)")]
     NoSuchEpoch(u32),
+    /// The way out.
+    #[error(transparent)]
+    Channel(#[from] BadChannel),
     /// A captured batch.
     #[error(transparent)]
     NotOpened(#[from] NotOpened),
@@ -76,7 +80,7 @@ impl SiteError {
     /// As CONTRACT 1 says: 2 for what the person or the configuration has to put right, 4 for another run, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NotEnrolled | Self::Key(_) | Self::NoSuchEpoch(_) => 2,
+            Self::NotEnrolled | Self::Key(_) | Self::NoSuchEpoch(_) | Self::Channel(_) => 2,
             Self::Enroll(EnrollError::Store(_)) => 1,
             Self::Enroll(_) => 2,
             Self::Lock(LockError::Held(_)) => 4,
@@ -290,6 +294,12 @@ impl Site {
         let mut sealer = Sealer::preview(&self.store, self.unlocked()?, terms);
         gathered.into_iter().try_for_each(|one| sealer.push(one, now))?;
         sealer.show(end, now)
+    }
+
+    /// The HTTPS channel to the central that the enrolment token named.
+    pub fn https(&self, via: &Via) -> Result<Soap, SiteError> {
+        let Unlocked { enrolment, keys, .. } = self.unlocked()?;
+        Ok(Soap::new(enrolment, keys, via, soap::TIMEOUT)?)
     }
 
     /// One pass over what waits; see [`deliver::pass`]. Blocks: call it from a thread that may.
