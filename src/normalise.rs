@@ -1,1 +1,297 @@
-//! Answers to a reading with its gaps, and every candidate tried.
+//! Answers become a reading: every field by the first valid rule of the mapping, every value with its evidence, every
+//! field without a value with a reason, and beside it all that was tried.
+//!
+//! What needs all rows or several fields at once is done here and not in mapping files: percentages, colours of lone
+//! toners, laying a vendor's percentages over Printer-MIB rows, checks of parts against totals, the state of the device.
+
+pub mod datum;
+pub mod eval;
+mod rows;
+mod supplies;
+pub mod text;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use jiff::Timestamp;
+use meterpost_wire::counters::CounterKey;
+use meterpost_wire::labels::{self, Table};
+use meterpost_wire::reading::{
+    Alerts, Basis, Capabilities, Coded, Count, DetectedErrors, Evidence, Firmware, Gap, GapReason, Mapping, Network,
+    Outcome, Reading, Scope, Status, Text,
+};
+
+use crate::identify::{self, Identity};
+use crate::plan::Answers;
+use crate::pmd::words::Words;
+use crate::pmd::{GENERIC, Pmd};
+use crate::snmp::{Absent, Oid};
+pub use datum::{Datum, Lost};
+use eval::{Evaluator, Kind, Won, kind_of};
+pub use eval::{Fate, Trace, Tried};
+
+/// Gaps in one reading; more are left out.
+pub const GAPS_MAX: usize = 200;
+/// Characters of a text; longer ones are cut.
+const TEXT_CHARS_MAX: usize = 1_023;
+/// Rows of one kind (supplies, trays, covers, alerts); more are left out.
+pub const ROWS_MAX: usize = 300;
+
+/// Which reading this is.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// The address that was asked.
+    pub address: &'a str,
+    /// When.
+    pub read_at: Timestamp,
+    /// Version of the pack that the mapping came from.
+    pub pack: u64,
+    /// Whether some objects were not asked or not answered because the device fell silent.
+    pub cut_short: bool,
+}
+
+/// Makes the reading.
+pub fn normalise(
+    pmd: &Pmd,
+    identity: &Identity,
+    answers: &Answers,
+    words: &Words,
+    subject: &Subject<'_>,
+) -> (Reading, Trace) {
+    let eval = Evaluator::new(pmd, identity, answers, words);
+    let text = |field: &str| eval.field(field, kind_of(field)).map(|won| texted(&won, &eval));
+    let plain = |field: &str| text(field).map(|text| text.value);
+    let mut gaps = Vec::new();
+
+    let model = text("identity.model");
+    let vendor = text("identity.vendor");
+    let serial_number = text("identity.serial_number");
+    let who = meterpost_wire::reading::Identity {
+        make_and_model: plain("identity.make_and_model"),
+        asset_tag: text("identity.asset_tag"),
+        uuid: plain("identity.uuid").and_then(|uuid| identify::uuid(&uuid)),
+        device_id: plain("identity.device_id"),
+        system_name: plain("identity.system_name"),
+        location: plain("identity.location"),
+        contact: plain("identity.contact"),
+        system_info: plain("identity.system_info"),
+        sys_object_id: identity.sys_object_id.as_ref().map(Oid::to_string),
+        firmwares: text("identity.firmware").map(|version| Firmware { name: None, version }).into_iter().collect(),
+        vendor,
+        model,
+        serial_number,
+    };
+    for field in ["identity.vendor", "identity.model", "identity.serial_number"] {
+        gap(&eval, field, &mut gaps);
+    }
+
+    let is_the_model = |name: &String| who.model.as_ref().is_some_and(|model| folded(&model.value) == folded(name));
+    let network = Network {
+        addresses: vec![subject.address.to_owned()],
+        physical_addresses: list(&eval, "network.physical_addresses"),
+        host_name: plain("network.host_name").filter(|name| !is_the_model(name)),
+    };
+
+    let counters = counters(&eval, &mut gaps);
+    let supplies = supplies::supplies(&eval);
+    let inputs = rows::trays(&eval, "inputs");
+    let outputs = rows::trays(&eval, "outputs");
+    let covers = rows::covers(&eval);
+    let alerts = rows::alerts(&eval, subject.read_at, identity.up_time_ticks);
+    let capabilities = capabilities(&eval, inputs.as_ref().map(Vec::len));
+    let status = status(&eval, alerts.as_deref().unwrap_or_default(), identity);
+
+    let unanswered = subject.cut_short || answers.iter().any(|(_, _, answer)| matches!(answer, Err(Absent::NoAnswer)));
+    let outcome = match unanswered {
+        true => Outcome::Partial,
+        false if *pmd.name == *GENERIC => Outcome::Unmapped,
+        false => Outcome::Complete,
+    };
+    gaps.truncate(GAPS_MAX);
+    let key = identify::device_key(
+        who.vendor.as_ref().map(|text| text.value.as_str()),
+        who.serial_number.as_ref().map(|text| text.value.as_str()),
+        who.uuid.as_deref(),
+        &network.physical_addresses,
+        subject.address,
+    );
+    let reading = Reading {
+        key: key.to_string(),
+        mapping: Some(Mapping { pmd: pmd.name.to_string(), pack: subject.pack }),
+        scope: Scope::Full,
+        read_at: subject.read_at,
+        outcome,
+        identity: Some(who),
+        network: Some(network),
+        capabilities,
+        counters,
+        supplies,
+        inputs,
+        outputs,
+        covers,
+        alerts: alerts.map(|rows| Alerts { rows, ..Alerts::default() }),
+        status,
+        gaps,
+    };
+    (reading, eval.into_trace())
+}
+
+/// Lifetime counters, each with its evidence; those that contradict each other are suspect.
+fn counters(eval: &Evaluator<'_>, gaps: &mut Vec<Gap>) -> Option<BTreeMap<CounterKey, Count>> {
+    let mut counters = BTreeMap::new();
+    for field in eval.pmd().fields.keys().filter(|field| field.starts_with("counters.")) {
+        let Ok(key) = CounterKey::parse(&field["counters.".len()..]) else { continue };
+        match eval.field(field, Kind::Count) {
+            Some(won) => {
+                let Datum::Int(value) = won.value else { continue };
+                let count = Count {
+                    value: value.unsigned_abs(),
+                    basis: if won.derived { Basis::Derived } else { Basis::Actual },
+                    evidence: evidence(&won),
+                    unit: won.unit.clone().filter(|_| key.vendor_name().is_some()),
+                    detail: None,
+                };
+                counters.insert(key, count);
+            }
+            None => gap(eval, field, gaps),
+        }
+    }
+    for check in &eval.pmd().checks {
+        suspect(check, &mut counters);
+    }
+    (!counters.is_empty()).then_some(counters)
+}
+
+/// Marks a total and its parts when they contradict each other.
+fn suspect(check: &crate::pmd::rule::Check, counters: &mut BTreeMap<CounterKey, Count>) {
+    let value = |name: &str| CounterKey::parse(name).ok().and_then(|key| counters.get(&key)).map(|count| count.value);
+    let Some(total) = value(&check.total) else { return };
+    let parts: Option<Vec<u64>> = check.parts.iter().map(|name| value(name)).collect();
+    let Some(mut parts) = parts else { return };
+    parts.extend(check.optional.iter().filter_map(|name| value(name)));
+    let sum: u64 = parts.iter().fold(0, |sum, part| sum.saturating_add(*part));
+    let apart = if check.at_most { sum.saturating_sub(total) } else { sum.abs_diff(total) };
+    if apart <= check.tolerance {
+        return;
+    }
+    let detail = format!("{} is {total}, its parts sum to {sum}", check.total);
+    for name in std::iter::once(&check.total).chain(&check.parts).chain(&check.optional) {
+        if let Some(count) = CounterKey::parse(name).ok().and_then(|key| counters.get_mut(&key)) {
+            count.basis = Basis::Suspect;
+            count.detail = Some(detail.clone());
+        }
+    }
+}
+
+fn capabilities(eval: &Evaluator<'_>, trays: Option<usize>) -> Option<Capabilities> {
+    let number = |field: &str| {
+        eval.field(field, Kind::Count).and_then(|won| match won.value {
+            Datum::Int(n) => u64::try_from(n).ok(),
+            _ => None,
+        })
+    };
+    let small = |field: &str| number(field).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
+    let truth = |field: &str| number(field).map(|n| n > 0);
+    let capabilities = Capabilities {
+        color: truth("capabilities.color"),
+        two_sided: truth("capabilities.two_sided"),
+        services: unique(list(eval, "capabilities.services")),
+        pages_per_minute: small("capabilities.pages_per_minute"),
+        pages_per_minute_color: small("capabilities.pages_per_minute_color"),
+        marker_technology: coded(eval, "capabilities.marker_technology", Table::MarkerTechnology),
+        max_media_size: eval.field("capabilities.max_media_size", Kind::Text).map(|won| won.value.text(eval.charset())),
+        trays: small("capabilities.trays").or(trays.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)),
+        finishers: unique(list(eval, "capabilities.finishers")),
+        languages: unique(list(eval, "capabilities.languages")),
+        memory_bytes: number("capabilities.memory_bytes"),
+        disk_bytes: number("capabilities.disk_bytes"),
+    };
+    (capabilities != Capabilities::default()).then_some(capabilities)
+}
+
+fn status(eval: &Evaluator<'_>, alerts: &[meterpost_wire::reading::Alert], identity: &Identity) -> Option<Status> {
+    let device_status = coded(eval, "status.device_status", Table::DeviceStatus);
+    let printer_status = coded(eval, "status.printer_status", Table::PrinterStatus);
+    let detected_errors = eval.field("status.detected_errors", Kind::Any).and_then(|won| match &won.value {
+        Datum::Bytes(raw) => Some(DetectedErrors { raw: raw.clone(), errors: labels::detected_errors(raw) }),
+        _ => None,
+    });
+    let console = eval.field("status.console", Kind::Any).map(|won| {
+        won.list.iter().flat_map(|line| text::lines(&line.text(eval.charset()))).take(ROWS_MAX).collect::<Vec<_>>()
+    });
+    if device_status.is_none() && printer_status.is_none() && detected_errors.is_none() && console.is_none() {
+        return None;
+    }
+    let state = rows::state(device_status.as_ref(), printer_status.as_ref(), alerts);
+    Some(Status {
+        state,
+        device_status,
+        printer_status,
+        detected_errors,
+        state_reasons: Vec::new(),
+        console: console.unwrap_or_default(),
+        up_time_seconds: identity.up_time_ticks.map(|ticks| ticks / 100),
+    })
+}
+
+/// A label with its number; a bare word of a mapping gets the number that is registered for it.
+pub(crate) fn label(datum: &Datum, table: Table) -> Option<Coded> {
+    match datum {
+        Datum::Label(coded) => Some(coded.clone()),
+        Datum::Text(word) if !word.is_empty() => Some(Coded::from_label(table, word)),
+        Datum::Int(n) => Some(Coded::from_code(table, *n)),
+        _ => None,
+    }
+}
+
+fn coded(eval: &Evaluator<'_>, field: &str, table: Table) -> Option<Coded> {
+    eval.field(field, Kind::Any).and_then(|won| label(&won.value, table))
+}
+
+fn list(eval: &Evaluator<'_>, field: &str) -> Vec<String> {
+    let Some(won) = eval.field(field, Kind::Text) else { return Vec::new() };
+    unique(won.list.iter().map(|datum| datum.text(eval.charset())).collect())
+}
+
+fn unique(list: Vec<String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for item in list {
+        if !item.is_empty() && !seen.contains(&item) && seen.len() < ROWS_MAX {
+            seen.push(item);
+        }
+    }
+    seen
+}
+
+fn texted(won: &Rc<Won>, eval: &Evaluator<'_>) -> Text {
+    let value = won.value.text(eval.charset()).chars().take(TEXT_CHARS_MAX).collect();
+    Text { value, evidence: evidence(won) }
+}
+
+/// OIDs and rule of a value (standards.md 1.8).
+pub(crate) fn evidence(won: &Won) -> Evidence {
+    let oids = won.oids.iter().map(Oid::to_string).collect::<Vec<_>>().join(" ");
+    Evidence {
+        oid: (!oids.is_empty()).then_some(oids),
+        rule: (!won.rule.is_empty()).then(|| won.rule.clone()),
+        unverified: won.unverified,
+    }
+}
+
+/// A field without a value gets a gap, unless no rule was for this device.
+fn gap(eval: &Evaluator<'_>, field: &str, gaps: &mut Vec<Gap>) {
+    if eval.field(field, kind_of(field)).is_some() {
+        return;
+    }
+    let (reason, detail) = match eval.why_none(field) {
+        Some(Lost::NotSupported(_)) => (GapReason::NotSupported, None),
+        Some(Lost::NoAnswer(detail)) => (GapReason::NoAnswer, Some(detail)),
+        Some(Lost::Rejected(detail)) => (GapReason::Rejected, Some(detail)),
+        Some(Lost::PassedOver(_)) | None => return,
+    };
+    gaps.push(Gap { field: field.to_owned(), reason, detail });
+}
+
+fn folded(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}

@@ -1,5 +1,344 @@
-//! Mapping files (PMD): which objects of a printer family hold which field of a reading.
+//! Mapping files (PMD): which objects of a printer family hold which field of a reading, and which file fits a device.
 //!
-//! `pmd/README.md` is the format. A file is read twice: as written (`raw`), then as meant.
+//! `pmd/README.md` is the format. A file is read twice: as written (`raw`), then as meant (`rule`); `resolve` leads from
+//! one to the other and finds what is wrong. A file with a fault is left out with its reasons; the others work.
 
+pub mod guard;
 pub mod raw;
+mod resolve;
+pub mod rule;
+pub mod words;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+
+use crate::identify::Identity;
+use crate::snmp::{Limits, Oid};
+use rule::{Check, RowSet, Rule};
+use words::Words;
+
+/// The file that every chain ends in.
+pub const GENERIC: &str = "generic/printer-mib";
+/// Bytes of a mapping file; a longer one is left out.
+pub const FILE_BYTES_MAX: usize = 256 * 1024;
+/// Files in one chain of `extends`.
+pub const CHAIN_MAX: usize = 4;
+/// Bytes of a compiled pattern; the `regex` crate refuses more.
+pub const PATTERN_BYTES_MAX: usize = 256 * 1024;
+/// Mapping files in a library; more are left out.
+pub const FILES_MAX: usize = 2_000;
+
+include!(concat!(env!("OUT_DIR"), "/library.rs"));
+
+/// A mapping, with everything that it extends already in it.
+#[derive(Clone, Debug)]
+pub struct Pmd {
+    /// `kyocera/ecosys`.
+    pub name: Arc<str>,
+    /// Its own name, then those of the files that it extends.
+    pub chain: Vec<Arc<str>>,
+    /// Which devices.
+    pub matches: Match,
+    /// How to cut requests.
+    pub limits: Limits,
+    /// The longest wait for one answer; `None` is adaptive.
+    pub timeout: Option<Duration>,
+    /// SNMPv3 context for what the default one does not answer.
+    pub context: Option<Arc<str>>,
+    /// Fields by `section.name`, rules in the order in which they are tried.
+    pub fields: BTreeMap<String, Vec<Arc<Rule>>>,
+    /// Row sets.
+    pub sets: Vec<RowSet>,
+    /// Numbers that must agree.
+    pub checks: Vec<Check>,
+}
+
+/// Which devices a mapping is for.
+#[derive(Clone, Debug, Default)]
+pub struct Match {
+    /// Beginnings of sysObjectID.
+    pub sys_object_id: Vec<Oid>,
+    /// Patterns on sysDescr.
+    pub description: Vec<Regex>,
+    /// Patterns on the IEEE 1284 id.
+    pub device_id: Vec<Regex>,
+    /// Patterns on the model.
+    pub model: Vec<Regex>,
+}
+
+/// A fault of a mapping file, for the person who wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// `kyocera/ecosys`.
+    pub pmd: String,
+    /// From 1; 0 when it is the file as a whole.
+    pub line: usize,
+    /// What was found and what would be right.
+    pub text: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "pmd `{}`: {}", self.pmd, self.text),
+            line => write!(f, "pmd `{}` line {line}: {}", self.pmd, self.text),
+        }
+    }
+}
+
+/// All mappings, ready to use.
+#[derive(Clone, Debug)]
+pub struct Library {
+    pmds: BTreeMap<Arc<str>, Arc<Pmd>>,
+    generic: Arc<Pmd>,
+    /// Words that all mappings share.
+    pub words: Arc<Words>,
+    /// Version of the pack; 0 is what is inside the program.
+    pub pack: u64,
+    /// What is wrong with files that were left out.
+    pub faults: Vec<Fault>,
+}
+
+/// The mapping for a device, and why.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The mapping.
+    pub pmd: Arc<Pmd>,
+    /// For people: `sysObjectID begins with 1.3.6.1.4.1.1347.41`.
+    pub reason: String,
+}
+
+impl Library {
+    /// The files inside the program.
+    ///
+    /// # Panics
+    /// When they are at fault themselves; a test loads them.
+    pub fn builtin() -> Self {
+        Self::of(WORDS, BUILTIN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+    }
+
+    /// The files inside the program with those of a folder laid over them: `<dir>/<vendor>/<family>.toml`, and
+    /// `<dir>/words.toml` when it is there. Faults do not stop it: they are in `faults`.
+    pub fn load(dir: &Path) -> std::io::Result<Self> {
+        let mut files: BTreeMap<String, String> =
+            BUILTIN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let mut faults = Vec::new();
+        for vendor in std::fs::read_dir(dir)?.take(FILES_MAX) {
+            let vendor = vendor?;
+            if !vendor.file_type()?.is_dir() {
+                continue;
+            }
+            for file in std::fs::read_dir(vendor.path())?.take(FILES_MAX) {
+                let path = file?.path();
+                if path.extension().is_none_or(|extension| extension != "toml") {
+                    continue;
+                }
+                let family = path.file_stem().unwrap_or_default().to_string_lossy();
+                let name = format!("{}/{family}", vendor.file_name().to_string_lossy());
+                match read_limited(&path) {
+                    Ok(text) => drop(files.insert(name, text)),
+                    Err(reason) => faults.push(Fault { pmd: name, line: 0, text: reason }),
+                }
+            }
+        }
+        let words = match read_limited(&dir.join("words.toml")) {
+            Ok(text) if Words::parse(&text).is_ok() => text,
+            Ok(text) => {
+                let text = Words::parse(&text).err().unwrap_or_default();
+                faults.push(Fault { pmd: "words".to_owned(), line: 0, text });
+                WORDS.to_owned()
+            }
+            Err(_) => WORDS.to_owned(),
+        };
+        let mut library = Self::of(&words, files);
+        library.faults.splice(0..0, faults);
+        Ok(library)
+    }
+
+    /// A library of these files, by name. `generic/printer-mib` is the program's own where the list has none.
+    pub fn of(words: &str, mut files: BTreeMap<String, String>) -> Self {
+        let words = Words::parse(words).unwrap_or_else(|error| panic!("words.toml: {error}"));
+        if let Some((_, text)) = BUILTIN.iter().find(|(name, _)| *name == GENERIC) {
+            files.entry(GENERIC.to_owned()).or_insert_with(|| (*text).to_owned());
+        }
+        let mut loader = Loader { words: &words, files: &files, done: BTreeMap::new(), faults: Vec::new() };
+        for name in files.keys() {
+            loader.load(name, &mut Vec::new());
+        }
+        let Loader { done, mut faults, .. } = loader;
+        let pmds: BTreeMap<Arc<str>, Arc<Pmd>> =
+            done.into_iter().filter_map(|(_, pmd)| pmd).map(|pmd| (pmd.name.clone(), pmd)).collect();
+        faults.extend(rivals(&pmds));
+        let generic = pmds.get(GENERIC).cloned().unwrap_or_else(|| Arc::new(Pmd::empty(GENERIC)));
+        Self { pmds, generic, words: Arc::new(words), pack: 0, faults }
+    }
+
+    /// All mappings by name.
+    pub fn pmds(&self) -> impl Iterator<Item = &Arc<Pmd>> {
+        self.pmds.values()
+    }
+
+    /// The mapping of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Pmd>> {
+        self.pmds.get(name)
+    }
+
+    /// The mapping for a device: the longest beginning of sysObjectID first, among equals a file whose patterns fit,
+    /// then one without patterns; where no beginning fits, patterns alone; else the generic one.
+    pub fn choose(&self, identity: &Identity) -> Choice {
+        let mut best: Option<((usize, usize), &Arc<Pmd>, String)> = None;
+        for pmd in self.pmds.values().filter(|pmd| *pmd.name != *GENERIC) {
+            let Some((rank, reason)) = pmd.matches.fit(identity) else { continue };
+            if best.as_ref().is_none_or(|(so_far, _, _)| rank > *so_far) {
+                best = Some((rank, pmd, reason));
+            }
+        }
+        match best {
+            Some((_, pmd, reason)) => Choice { pmd: pmd.clone(), reason },
+            None => Choice { pmd: self.generic.clone(), reason: "no mapping names this device".to_owned() },
+        }
+    }
+}
+
+impl Pmd {
+    fn empty(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            chain: vec![name.into()],
+            matches: Match::default(),
+            limits: Limits::default(),
+            timeout: None,
+            context: None,
+            fields: BTreeMap::new(),
+            sets: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+}
+
+impl Match {
+    /// How well it fits: arcs of the beginning, then the kind of pattern; `None` when it does not.
+    fn fit(&self, identity: &Identity) -> Option<((usize, usize), String)> {
+        let oid = identity.sys_object_id.as_ref();
+        let prefix =
+            self.sys_object_id.iter().filter(|p| oid.is_some_and(|oid| oid.is_under(p))).max_by_key(|p| p.arcs().len());
+        let model = identity.model_hint();
+        let texts: [(&str, &[Regex], Option<&str>); 3] = [
+            ("sysDescr", &self.description, identity.description.as_deref()),
+            ("IEEE 1284 id", &self.device_id, identity.device_id.as_deref()),
+            ("model", &self.model, model.as_deref()),
+        ];
+        let mut pattern = None;
+        for (rank, (what, patterns, text)) in texts.into_iter().enumerate() {
+            if let Some(hit) = patterns.iter().find(|p| text.is_some_and(|text| p.is_match(text))) {
+                pattern = Some((rank + 1, format!("{what} has `{hit}`")));
+            }
+        }
+        let has_patterns = texts.iter().any(|(_, patterns, _)| !patterns.is_empty());
+        match (prefix, pattern) {
+            (Some(prefix), Some((rank, reason))) => {
+                Some(((prefix.arcs().len(), rank), format!("sysObjectID begins with {prefix}, {reason}")))
+            }
+            (Some(prefix), None) if !has_patterns => {
+                Some(((prefix.arcs().len(), 0), format!("sysObjectID begins with {prefix}")))
+            }
+            (None, Some((rank, reason))) => Some(((0, rank), reason)),
+            _ => None,
+        }
+    }
+}
+
+/// Two files for one beginning, both without patterns: the choice would be arbitrary.
+fn rivals(pmds: &BTreeMap<Arc<str>, Arc<Pmd>>) -> Vec<Fault> {
+    let mut owners: BTreeMap<&Oid, &str> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for pmd in pmds.values() {
+        let m = &pmd.matches;
+        if !(m.description.is_empty() && m.device_id.is_empty() && m.model.is_empty()) {
+            continue;
+        }
+        for oid in &m.sys_object_id {
+            if let Some(other) = owners.insert(oid, &pmd.name) {
+                let text = format!("`{other}` names sysObjectID {oid} too: patterns in one of them would tell which");
+                faults.push(Fault { pmd: pmd.name.to_string(), line: 0, text });
+            }
+        }
+    }
+    faults
+}
+
+/// Loads files in the order in which they extend each other.
+struct Loader<'a> {
+    words: &'a Words,
+    files: &'a BTreeMap<String, String>,
+    done: BTreeMap<String, Option<Arc<Pmd>>>,
+    faults: Vec<Fault>,
+}
+
+impl Loader<'_> {
+    fn load(&mut self, name: &str, path: &mut Vec<String>) -> Option<Arc<Pmd>> {
+        if let Some(done) = self.done.get(name) {
+            return done.clone();
+        }
+        let text = self.files.get(name)?;
+        let (raw, faults) = raw::parse(text);
+        let mut all = faults;
+        path.push(name.to_owned());
+        let base = match &raw.extends {
+            None if name == GENERIC => None,
+            None => {
+                if all.is_empty() {
+                    all.push(raw::RawFault { at: 0..0, text: format!("`extends = \"{GENERIC}\"` is missing") });
+                }
+                None
+            }
+            Some(extends) => {
+                let base = extends.get_ref();
+                let fault = if path.contains(base) {
+                    Some(format!("`{base}` extends this file: a circle"))
+                } else if path.len() >= CHAIN_MAX {
+                    Some(format!("a chain of more than {CHAIN_MAX} files"))
+                } else if !self.files.contains_key(base) {
+                    Some(format!("there is no `{base}` to extend"))
+                } else {
+                    None
+                };
+                let found = if fault.is_none() { self.load(base, path) } else { None };
+                let fault = fault.or_else(|| found.is_none().then(|| format!("`{base}` is itself at fault")));
+                if let Some(text) = fault {
+                    all.push(raw::RawFault { at: extends.span(), text });
+                }
+                found
+            }
+        };
+        path.pop();
+        let (pmd, more) = resolve::resolve(name, &raw, base.as_deref(), self.words);
+        // a file that is not TOML has one kind of fault only
+        if !all.iter().any(|fault| fault.text.starts_with("this is not TOML")) {
+            all.extend(more);
+        }
+        all.sort_by_key(|fault| fault.at.start);
+        let pmd = all.is_empty().then(|| Arc::new(pmd));
+        let line = |at: usize| if at == 0 { 0 } else { text[..at.min(text.len())].matches('\n').count() + 1 };
+        self.faults.extend(all.into_iter().map(|fault| Fault {
+            pmd: name.to_owned(),
+            line: line(fault.at.start),
+            text: fault.text,
+        }));
+        self.done.insert(name.to_owned(), pmd.clone());
+        pmd
+    }
+}
+
+fn read_limited(path: &Path) -> Result<String, String> {
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > FILE_BYTES_MAX as u64 {
+        return Err(format!("{size} bytes: {FILE_BYTES_MAX} at most"));
+    }
+    std::fs::read_to_string(path).map_err(|error| error.to_string())
+}

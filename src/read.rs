@@ -1,1 +1,313 @@
-//! Asking a device what its plan says.
+//! Asking a device: who it is, then what the mapping that fits it wants to know, in as few exact requests as possible.
+//!
+//! First contact: one GET identifies; the rows of all tables are learned by speculative GETNEXT (or GETBULK, where the
+//! mapping opts in); exact GETs fetch the rest. What was learned makes the next reading short: only what can have
+//! changed is asked again, and everything when the device seems to be another one or reconfigured. One request at a time;
+//! the agent cuts them to size. Whatever was answered before a device falls silent is kept.
+
+mod poll;
+mod table;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use meterpost_wire::reading::Reading;
+use tokio::time::Instant;
+
+use crate::identify::{self, NotPrinter};
+use crate::normalise::{self, Subject, Trace};
+use crate::plan::{self, Answers, Plan};
+use crate::pmd::{Choice, Library, guard};
+use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered};
+pub use poll::Learned;
+use table::Table;
+
+/// Rounds of learning one table set; a device that still has more rows then is left at what is known.
+const ROUNDS_MAX: usize = 40;
+/// Bytes that one reading may cost, both ways; it ends there with what it has.
+const BYTES_MAX: u64 = 1024 * 1024;
+/// How long one reading may take; it ends there with what it has.
+const TIME_MAX: Duration = Duration::from_secs(180);
+/// Cells that one GETBULK asks for: what fits into one datagram of 1,472 bytes.
+const BULK_CELLS: usize = 48;
+
+/// A device that was read.
+#[derive(Clone, Debug)]
+pub struct DeviceRead {
+    /// What it said.
+    pub reading: Reading,
+    /// What makes the next reading short.
+    pub learned: Learned,
+    /// Every candidate that was tried, and why it won or lost.
+    pub trace: Trace,
+    /// Which mapping, and why.
+    pub choice: Choice,
+    /// Whether everything was asked, or only what can have changed.
+    pub full: bool,
+}
+
+/// Why there is no reading.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRead {
+    /// It answers and is no printer.
+    #[error("{0}")]
+    NotPrinter(NotPrinter),
+    /// It does not answer, or not to us.
+    #[error("{0}")]
+    Unanswered(#[from] Unanswered),
+}
+
+/// Reads a device. `learned` is what an earlier reading of this address gave; with it only what can have changed is asked,
+/// unless it is no longer true.
+pub async fn device<A: Agent>(
+    agent: &mut A,
+    library: &Library,
+    learned: Option<&Learned>,
+    address: &str,
+    now: Timestamp,
+) -> Result<DeviceRead, NotRead> {
+    if let Some(learned) = learned
+        && let Some(read) = poll::again(agent, library, learned, address, now).await?
+    {
+        return Ok(read);
+    }
+    full(agent, library, address, now).await
+}
+
+/// Reads everything that the mapping knows.
+async fn full<A: Agent>(
+    agent: &mut A,
+    library: &Library,
+    address: &str,
+    now: Timestamp,
+) -> Result<DeviceRead, NotRead> {
+    agent.limit(Limits::default());
+    let mut asking = Asking::new(agent);
+    let first = identify::first_request();
+    asking.get("", &first).await?;
+    let mut starts = identify::search(&asking.answers);
+    let mut device = identify::device_index(&asking.answers);
+    for _ in 0..ROUNDS_MAX {
+        if starts.is_empty() {
+            break;
+        }
+        asking.get_next("", &starts).await?;
+        starts = identify::search_on(&asking.answers, &starts);
+        device = identify::device_index(&asking.answers);
+    }
+    if device != 1 {
+        asking.get("", &identify::of_device(device)).await?;
+    }
+    let identity = identify::identity(&asking.answers, device);
+    identify::is_printer(&identity, &asking.answers, &library.words).map_err(NotRead::NotPrinter)?;
+
+    let choice = library.choose(&identity);
+    let pmd = choice.pmd.clone();
+    asking.agent.limit(pmd.limits);
+    let plan = plan::plan(&pmd, device);
+    // a device that falls silent now has been met: what it said is kept
+    let mut cut_short = asking.execute(&plan, pmd.limits.bulk).await.is_err();
+    if let Some(context) = &pmd.context
+        && !cut_short
+    {
+        cut_short = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits.bulk).await.is_err();
+    }
+    let answers = asking.answers;
+    let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
+    let (reading, trace) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    let learned = Learned::of(&pmd, &identity, answers, &trace, now);
+    Ok(DeviceRead { reading, learned, trace, choice, full: true })
+}
+
+/// The same plan in another context, for what the default one has no value of.
+fn in_context(plan: &Plan, context: &str, answers: &Answers) -> Plan {
+    let missing = |oid: &Oid| answers.value("", oid).is_none();
+    let gets = plan.gets.iter().filter(|(named, oid)| named.is_empty() && missing(oid));
+    let walks = plan.walks.iter().filter(|walk| {
+        walk.context.is_empty() && !walk.columns.iter().any(|column| answers.column("", column).next().is_some())
+    });
+    Plan {
+        gets: gets.map(|(_, oid)| (context.to_owned(), oid.clone())).collect(),
+        walks: walks.map(|walk| plan::Walk { context: context.to_owned(), ..walk.clone() }).collect(),
+    }
+}
+
+/// A device being asked: the agent, what it said so far, and what may yet be spent.
+struct Asking<'a, A> {
+    agent: &'a mut A,
+    answers: Answers,
+    ends: Instant,
+    bytes: u64,
+}
+
+impl<'a, A: Agent> Asking<'a, A> {
+    fn new(agent: &'a mut A) -> Self {
+        let traffic = agent.traffic();
+        let bytes = traffic.bytes_sent + traffic.bytes_received;
+        Self { agent, answers: Answers::default(), ends: Instant::now() + TIME_MAX, bytes: bytes + BYTES_MAX }
+    }
+
+    /// Exact objects that are not known yet.
+    async fn get(&mut self, context: &str, oids: &[Oid]) -> Result<(), Unanswered> {
+        let mut asked = BTreeSet::new();
+        let oids: Vec<Oid> = oids
+            .iter()
+            .filter(|oid| guard::refused(oid, false).is_none() && self.answers.get(context, oid).is_none())
+            .filter(|oid| asked.insert((*oid).clone()))
+            .cloned()
+            .collect();
+        if oids.is_empty() {
+            return Ok(());
+        }
+        self.may_go_on()?;
+        for found in self.agent.get(context, &oids).await? {
+            self.answers.insert(context, found.oid, found.answer);
+        }
+        Ok(())
+    }
+
+    /// What lies behind these; returns where each ended, `None` at the end of the device's objects.
+    async fn get_next(&mut self, context: &str, starts: &[Oid]) -> Result<Vec<Option<Oid>>, Unanswered> {
+        self.may_go_on()?;
+        let found = self.agent.get_next(context, starts).await?;
+        let mut ends = Vec::with_capacity(starts.len());
+        for found in found {
+            ends.push(match found.answer {
+                // an object that never answers has been named by the one asked, not by the one behind it
+                Err(_) => None,
+                Ok(value) if guard::refused(&found.oid, false).is_none() => {
+                    self.answers.insert(context, found.oid.clone(), Ok(value));
+                    Some(found.oid)
+                }
+                Ok(_) => Some(found.oid),
+            });
+        }
+        ends.resize(starts.len(), None);
+        Ok(ends)
+    }
+
+    fn may_go_on(&self) -> Result<(), Unanswered> {
+        let traffic = self.agent.traffic();
+        let spent = traffic.bytes_sent + traffic.bytes_received >= self.bytes || Instant::now() >= self.ends;
+        if spent { Err(Unanswered::Silent) } else { Ok(()) }
+    }
+
+    /// Does what a plan says: learn rows, then fetch.
+    async fn execute(&mut self, plan: &Plan, bulk: bool) -> Result<(), Unanswered> {
+        let mut tables: Vec<Table> = plan.walks.iter().map(|walk| Table::new(walk.clone(), bulk)).collect();
+        if bulk {
+            self.learn_by_bulk(&mut tables).await?;
+        }
+        self.learn(&mut tables).await?;
+        let mut wanted: Vec<(String, Oid)> = plan.gets.iter().cloned().collect();
+        for table in &tables {
+            wanted.extend(table.cells().into_iter().map(|oid| (table.walk.context.clone(), oid)));
+        }
+        self.fetch(&wanted).await?;
+        let holes = |table: &Table, answers: &Answers| {
+            let absent = |oid: &Oid| matches!(answers.get(&table.walk.context, oid), Some(Err(Absent::NoSuchInstance)));
+            table.cells().iter().any(absent)
+        };
+        let mut patchy: Vec<Table> = tables.into_iter().filter(|table| holes(table, &self.answers)).collect();
+        patchy.iter_mut().for_each(Table::distrust);
+        self.learn(&mut patchy).await
+    }
+
+    async fn fetch(&mut self, wanted: &[(String, Oid)]) -> Result<(), Unanswered> {
+        let contexts: BTreeSet<&String> = wanted.iter().map(|(context, _)| context).collect();
+        for context in contexts {
+            let oids: Vec<Oid> = wanted.iter().filter(|(c, _)| c == context).map(|(_, oid)| oid.clone()).collect();
+            self.get(context, &oids).await?;
+        }
+        Ok(())
+    }
+
+    /// Rows by GETNEXT, all tables in the same requests.
+    async fn learn(&mut self, tables: &mut [Table]) -> Result<(), Unanswered> {
+        for _ in 0..ROUNDS_MAX {
+            let contexts: BTreeSet<String> = tables.iter().map(|table| table.walk.context.clone()).collect();
+            let mut asked = false;
+            for context in contexts {
+                let of_context = |table: &&mut Table| table.walk.context == context;
+                let starts: Vec<Oid> = tables.iter_mut().filter(of_context).flat_map(|table| table.starts()).collect();
+                if starts.is_empty() {
+                    continue;
+                }
+                asked = true;
+                let ends = self.get_next(&context, &starts).await?;
+                for table in tables.iter_mut().filter(of_context) {
+                    for (start, end) in starts.iter().zip(&ends) {
+                        table.take(start, end.as_ref());
+                    }
+                    table.advance();
+                }
+            }
+            if !asked {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows by GETBULK: columns of like length share a request of at most [`BULK_CELLS`] cells.
+    async fn learn_by_bulk(&mut self, tables: &mut [Table]) -> Result<(), Unanswered> {
+        for _ in 0..ROUNDS_MAX {
+            let mut open: Vec<(usize, String, Oid)> = Vec::new();
+            for table in tables.iter() {
+                let rows = if table.walk.first_only { 1 } else { table.walk.expect + 1 };
+                let columns = table
+                    .columns
+                    .iter()
+                    .filter(|column| !column.ended && (!table.walk.first_only || column.rows.is_empty()));
+                open.extend(
+                    columns
+                        .map(|c| (rows - c.rows.len().min(rows - 1), table.walk.context.clone(), c.cursor().clone())),
+                );
+            }
+            if open.is_empty() {
+                return Ok(());
+            }
+            open.sort_by(|a, b| (&a.1, b.0).cmp(&(&b.1, a.0)));
+            let mut rest = open.as_slice();
+            while let Some((rows, context, _)) = rest.first() {
+                let fits =
+                    |n: &usize| rest[..*n].iter().all(|(_, c, _)| c == context) && n * rows.min(&6) <= BULK_CELLS;
+                let many = (1..=rest.len()).take_while(fits).last().unwrap_or(1);
+                let repetitions = (*rows).min(BULK_CELLS / many).max(1);
+                let starts: Vec<Oid> = rest[..many].iter().map(|(_, _, start)| start.clone()).collect();
+                self.bulk(context, &starts, repetitions, tables).await?;
+                rest = &rest[many..];
+            }
+            tables.iter_mut().for_each(Table::advance);
+        }
+        Ok(())
+    }
+
+    async fn bulk(
+        &mut self,
+        context: &str,
+        starts: &[Oid],
+        rows: usize,
+        tables: &mut [Table],
+    ) -> Result<(), Unanswered> {
+        self.may_go_on()?;
+        let repetitions = u16::try_from(rows).unwrap_or(u16::MAX);
+        let found = self.agent.get_bulk(context, starts, repetitions).await?;
+        let mut at = starts.to_vec();
+        for (n, found) in found.into_iter().enumerate() {
+            let start = &mut at[n % starts.len()];
+            let end = found.answer.is_ok().then_some(&found.oid);
+            for table in tables.iter_mut().filter(|table| table.walk.context == context) {
+                table.take(start, end);
+            }
+            if found.answer.is_ok() {
+                start.clone_from(&found.oid);
+                if guard::refused(&found.oid, false).is_none() {
+                    self.answers.insert(context, found.oid, found.answer);
+                }
+            }
+        }
+        Ok(())
+    }
+}

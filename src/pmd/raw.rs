@@ -137,6 +137,8 @@ pub struct RawRule {
     pub sum: Option<Vec<RawRule>>,
     /// A term and what is taken off it.
     pub difference: Option<Vec<RawRule>>,
+    /// Terms to multiply.
+    pub product: Option<Vec<RawRule>>,
     /// The row type by whose place a colour is taken.
     pub nth: Option<Spanned<String>>,
     /// Ends the list.
@@ -508,13 +510,14 @@ fn condition(mut s: Section<'_>, faults: &mut Vec<RawFault>) -> RawWhere {
     condition
 }
 
-const RULE_KEYS: [&str; 34] = [
+const RULE_KEYS: [&str; 35] = [
     "get",
     "column",
     "use",
     "const",
     "sum",
     "difference",
+    "product",
     "nth",
     "stop",
     "index",
@@ -572,6 +575,7 @@ fn rule(mut s: Section<'_>, faults: &mut Vec<RawFault>) -> RawRule {
         constant: s.take("const", faults),
         sum: s.rules("sum", faults).map(Spanned::into_inner),
         difference: s.rules("difference", faults).map(Spanned::into_inner),
+        product: s.rules("product", faults).map(Spanned::into_inner),
         nth: s.take("nth", faults),
         stop: s.take("stop", faults),
         index: s.take("index", faults),

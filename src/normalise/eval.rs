@@ -1,0 +1,593 @@
+//! Evaluates the rules of a mapping against the answers of a device: first valid rule wins, and what was tried is kept.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::datum::{Datum, Lost};
+use super::text::{self, Charset};
+use crate::identify::Identity;
+use crate::plan::Answers;
+use crate::pmd::Pmd;
+use crate::pmd::rule::{Column, Filter, RowSet, Rule, Source, Take, Template, Unit};
+use crate::pmd::words::Words;
+use crate::snmp::{Absent, Oid, Value};
+
+/// What a field wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One line of text; placeholders are none.
+    Text,
+    /// A model: text without the brand, print servers are none.
+    Model,
+    /// A serial number: text, bogus ones are none.
+    Serial,
+    /// A whole number, 0 or more.
+    Count,
+    /// A whole number of any sign.
+    Number,
+    /// A level or capacity: a number, −1, −2, −3, or the word of a state.
+    Level,
+    /// Whatever it is.
+    Any,
+}
+
+/// A rule's value with where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Won {
+    /// The value; of a list the first one.
+    pub value: Datum,
+    /// All values where the rule takes all.
+    pub list: Vec<Datum>,
+    /// The OIDs read.
+    pub oids: Vec<Oid>,
+    /// `[<pmd>:]<n>`.
+    pub rule: String,
+    /// Computed.
+    pub derived: bool,
+    /// Never proven.
+    pub unverified: bool,
+    /// Unit word.
+    pub unit: Option<String>,
+}
+
+/// A rule that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// `[<pmd>:]<n>`.
+    pub rule: String,
+    /// The OIDs that were looked at and had a value.
+    pub oids: Vec<Oid>,
+    /// How it ended.
+    pub fate: Fate,
+}
+
+/// How a rule ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Its value is the field's.
+    Won(String),
+    /// It gave nothing.
+    Lost(Lost),
+    /// One before it had won.
+    NotReached,
+}
+
+/// Every rule tried, by field (`counters.system.impressions`, `supplies.printer-mib[3].colorant`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// By field.
+    pub fields: BTreeMap<String, Vec<Tried>>,
+}
+
+/// A row being made.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Its set.
+    pub set: &'a RowSet,
+    /// Its index behind the columns; empty for a written-out row.
+    pub index: &'a [u32],
+}
+
+type Raw = Result<(Vec<Datum>, Vec<Oid>), Lost>;
+
+/// A mapping, a device, and its answers.
+pub struct Evaluator<'a> {
+    pmd: &'a Pmd,
+    identity: &'a Identity,
+    answers: &'a Answers,
+    words: &'a Words,
+    charset: Option<Charset>,
+    done: RefCell<BTreeMap<String, Option<Rc<Won>>>>,
+    open: RefCell<BTreeSet<String>>,
+    trace: RefCell<Trace>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Looks up the declared charset (`let.charset`) at once: all texts need it.
+    pub fn new(pmd: &'a Pmd, identity: &'a Identity, answers: &'a Answers, words: &'a Words) -> Self {
+        let mut evaluator = Self {
+            pmd,
+            identity,
+            answers,
+            words,
+            charset: None,
+            done: RefCell::default(),
+            open: RefCell::default(),
+            trace: RefCell::default(),
+        };
+        let number = evaluator.field("let.charset", Kind::Any).and_then(|won| won.value.number());
+        evaluator.charset = number.and_then(|number| Charset::numbered(number as i64));
+        evaluator
+    }
+
+    /// The mapping.
+    pub fn pmd(&self) -> &'a Pmd {
+        self.pmd
+    }
+
+    /// The shared words.
+    pub fn words(&self) -> &'a Words {
+        self.words
+    }
+
+    /// The charset that the device declares.
+    pub fn charset(&self) -> Option<Charset> {
+        self.charset
+    }
+
+    /// What was tried.
+    pub fn into_trace(self) -> Trace {
+        self.trace.into_inner()
+    }
+
+    /// The value of a field, found once.
+    pub fn field(&self, name: &str, kind: Kind) -> Option<Rc<Won>> {
+        if let Some(done) = self.done.borrow().get(name) {
+            return done.clone();
+        }
+        if !self.open.borrow_mut().insert(name.to_owned()) {
+            return None; // it refers to itself: no value on this way
+        }
+        let won = match name.strip_prefix("device.") {
+            Some(own) => self.device_field(own).map(|value| Won {
+                value: Datum::Text(value),
+                list: Vec::new(),
+                oids: Vec::new(),
+                rule: String::new(),
+                derived: false,
+                unverified: false,
+                unit: None,
+            }),
+            None => {
+                let rules = self.pmd.fields.get(name).map_or(&[][..], Vec::as_slice);
+                let (won, tried) = self.first(rules, kind, None);
+                if !tried.is_empty() {
+                    self.trace.borrow_mut().fields.insert(name.to_owned(), tried);
+                }
+                won
+            }
+        }
+        .map(Rc::new);
+        self.open.borrow_mut().remove(name);
+        self.done.borrow_mut().insert(name.to_owned(), won.clone());
+        won
+    }
+
+    /// The value of a column of a row.
+    pub fn cell(&self, row: Row<'_>, column: &str, kind: Kind) -> Option<Won> {
+        let key = trace_key(row, column);
+        let (won, tried) = self.first(row.set.column(column), kind, Some(row));
+        if !tried.is_empty() {
+            self.trace.borrow_mut().fields.insert(key, tried);
+        }
+        won
+    }
+
+    /// The rows of a set: those with a cell in one of its `rows` columns that pass its filters.
+    pub fn rows(&self, set: &RowSet) -> Vec<Vec<u32>> {
+        if set.rows.is_empty() {
+            return vec![Vec::new()];
+        }
+        let mut indexes = BTreeSet::new();
+        for context in self.contexts(set.context.as_deref()) {
+            for column in &set.rows {
+                indexes.extend(self.answers.column(context, column).map(|(index, _)| index.to_vec()));
+            }
+        }
+        let context = set.context.as_deref();
+        indexes
+            .into_iter()
+            .filter(|index| set.filters.iter().all(|filter| self.holds(filter, index, context)))
+            .collect()
+    }
+
+    /// How a field lost, for its gap: the worst thing that happened to a rule of it. `None` when no rule was for it.
+    pub fn why_none(&self, name: &str) -> Option<Lost> {
+        let trace = self.trace.borrow();
+        let losses = trace.fields.get(name)?.iter().filter_map(|tried| match &tried.fate {
+            Fate::Lost(lost) => Some(lost.clone()),
+            _ => None,
+        });
+        losses.filter(|lost| !matches!(lost, Lost::PassedOver(_))).max_by_key(|lost| match lost {
+            Lost::Rejected(_) => 3,
+            Lost::NoAnswer(_) => 2,
+            _ => 1,
+        })
+    }
+
+    fn device_field(&self, name: &str) -> Option<String> {
+        let identity = self.identity;
+        match name {
+            "sys_object_id" => identity.sys_object_id.as_ref().map(Oid::to_string),
+            "description" => identity.description.clone(),
+            "name" => identity.name.clone(),
+            "location" => identity.location.clone(),
+            "device_id" => identity.device_id.clone(),
+            "device_description" => identity.device_description.clone(),
+            _ => None,
+        }
+    }
+
+    fn first(&self, rules: &[Arc<Rule>], kind: Kind, row: Option<Row<'_>>) -> (Option<Won>, Vec<Tried>) {
+        let mut tried = Vec::with_capacity(rules.len());
+        let mut won = None;
+        let mut stopped = false;
+        for rule in rules {
+            let name = self.rule_name(rule);
+            if won.is_some() || stopped {
+                tried.push(Tried { rule: name, oids: Vec::new(), fate: Fate::NotReached });
+                continue;
+            }
+            if let Some(passed) = self.passed_over(rule, row) {
+                tried.push(Tried { rule: name, oids: Vec::new(), fate: Fate::Lost(passed) });
+                continue;
+            }
+            if matches!(rule.source, Source::Stop) {
+                stopped = true;
+                continue;
+            }
+            let (fate, oids) = match self.value(rule, kind, row) {
+                Ok((list, oids)) => {
+                    let value = list[0].clone();
+                    let fate = Fate::Won(value.shown(self.charset));
+                    let unit = match &rule.unit {
+                        Some(Unit::Word(word)) => Some(word.clone()),
+                        Some(Unit::Field(field)) => {
+                            self.field(field, Kind::Any).map(|won| won.value.text(self.charset))
+                        }
+                        None => None,
+                    };
+                    won = Some(Won {
+                        value,
+                        list,
+                        oids: oids.clone(),
+                        rule: name.clone(),
+                        derived: rule.derived,
+                        unverified: rule.unverified,
+                        unit,
+                    });
+                    (fate, oids)
+                }
+                Err(lost) => (Fate::Lost(lost), Vec::new()),
+            };
+            tried.push(Tried { rule: name, oids, fate });
+        }
+        (won, tried)
+    }
+
+    fn rule_name(&self, rule: &Rule) -> String {
+        if *rule.origin.pmd == *self.pmd.name {
+            rule.origin.number.to_string()
+        } else {
+            format!("{}:{}", rule.origin.pmd, rule.origin.number)
+        }
+    }
+
+    fn passed_over(&self, rule: &Rule, row: Option<Row<'_>>) -> Option<Lost> {
+        let fails = rule.when.iter().find(|when| {
+            let value = match row {
+                Some(row) if !when.field.contains('.') => self.cell(row, &when.field, Kind::Any).map(|won| won.value),
+                _ => self.field(&when.field, kind_of(&when.field)).map(|won| won.value.clone()),
+            };
+            match (&when.test, value) {
+                (crate::pmd::rule::Test::Present(present), value) => value.is_some() != *present,
+                (test, Some(value)) => !value.passes(test, self.charset),
+                (_, None) => true,
+            }
+        })?;
+        Some(Lost::PassedOver(format!("`{}` is not as the rule wants it", fails.field)))
+    }
+
+    /// A rule's value after all transforms and checks; never an empty list.
+    fn value(&self, rule: &Rule, kind: Kind, row: Option<Row<'_>>) -> Raw {
+        let (list, oids) = self.source(rule, row)?;
+        let mut out = Vec::with_capacity(list.len());
+        let mut lost = None;
+        for datum in list {
+            match self.finish(rule, kind, datum) {
+                Ok(datum) => out.push(datum),
+                Err(reason) => lost = Some(reason),
+            }
+        }
+        match (out.is_empty(), lost) {
+            (false, _) => Ok((out, oids)),
+            (true, Some(lost)) => Err(lost),
+            (true, None) => Err(Lost::NotSupported("nothing there".to_owned())),
+        }
+    }
+
+    fn finish(&self, rule: &Rule, kind: Kind, datum: Datum) -> Result<Datum, Lost> {
+        let mut datum = datum;
+        for step in &rule.steps {
+            datum = datum.step(step, self.charset)?;
+        }
+        for validity in &rule.valid {
+            datum.valid(validity, self.charset)?;
+        }
+        self.shape(datum, kind)
+    }
+
+    /// Makes of a value what the field wants.
+    fn shape(&self, datum: Datum, kind: Kind) -> Result<Datum, Lost> {
+        let number = |datum: &Datum| {
+            datum.number().ok_or_else(|| Lost::Rejected(format!("{} is no number", datum.shown(self.charset))))
+        };
+        match kind {
+            Kind::Any => Ok(datum),
+            Kind::Count => match number(&datum)?.round() {
+                n if (0.0..=9_007_199_254_740_992.0).contains(&n) => Ok(Datum::Int(n as i64)),
+                n => Err(Lost::Rejected(format!("{n} is no count"))),
+            },
+            Kind::Number => Ok(Datum::Int(number(&datum)?.round() as i64)),
+            Kind::Level => match &datum {
+                Datum::Text(word) if STATES.contains(&word.as_str()) => Ok(datum),
+                _ => match number(&datum)? {
+                    n if n >= -3.0 => Ok(Datum::Int((n + 0.5).floor() as i64)),
+                    n => Err(Lost::Rejected(format!("{n} is no level"))),
+                },
+            },
+            Kind::Text | Kind::Model | Kind::Serial => {
+                if let Datum::Label(_) = datum {
+                    return Ok(datum);
+                }
+                let mut text = text::clean(&datum.text(self.charset));
+                if self.words.find("placeholders", &text).is_some() {
+                    return Err(Lost::NotSupported(format!("`{text}` says nothing")));
+                }
+                if kind == Kind::Serial && self.words.find("bogus_serials", &text).is_some() {
+                    return Err(Lost::Rejected(format!("`{text}` is no serial number")));
+                }
+                if kind == Kind::Model {
+                    if self.words.find("print_servers", &text).is_some() {
+                        return Err(Lost::Rejected(format!("`{text}` is a print server")));
+                    }
+                    text = self.model(&text);
+                    if self.words.find("placeholders", &text).is_some()
+                        || self.words.find("print_servers", &text).is_some()
+                    {
+                        return Err(Lost::Rejected(format!("`{text}` is no model")));
+                    }
+                }
+                Ok(Datum::Text(text))
+            }
+        }
+    }
+
+    /// The model without the brand in front, and without what the shared words cut.
+    fn model(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for list in ["vendor_prefixes", "model_cuts"] {
+            if let Some(list) = self.words.list(list) {
+                text = text::clean(&list.cut(&text));
+            }
+        }
+        text
+    }
+
+    fn source(&self, rule: &Rule, row: Option<Row<'_>>) -> Raw {
+        let context = rule.context.as_deref();
+        match &rule.source {
+            Source::Get(oids) => self.get(oids, context),
+            Source::Column(column) => self.column(column, context),
+            Source::Cell(base, lookup) => {
+                let index = row.map_or(&[][..], |row| row.index);
+                let (datum, oid) = self.read(&base.join(index), context)?;
+                match lookup {
+                    None => Ok((vec![datum], vec![oid])),
+                    Some(at) => self.look_up(at, &datum, index, context),
+                }
+            }
+            Source::Use(field) => match row {
+                Some(row) if !field.contains('.') => {
+                    let won = self.cell(row, field, Kind::Any).ok_or_else(|| nothing_in(field))?;
+                    Ok((vec![won.value], won.oids))
+                }
+                _ => {
+                    let won = self.field(field, kind_of(field)).ok_or_else(|| nothing_in(field))?;
+                    let list = if won.list.is_empty() { vec![won.value.clone()] } else { won.list.clone() };
+                    Ok((list, won.oids.clone()))
+                }
+            },
+            Source::Const(scalar) => Ok((vec![Datum::from(scalar)], Vec::new())),
+            Source::Sum(terms) => self.terms(terms, row, |so_far, n| so_far + n),
+            Source::Difference(terms) => self.terms(terms, row, |so_far, n| so_far - n),
+            Source::Product(terms) => self.terms(terms, row, |so_far, n| so_far * n),
+            Source::Nth(_) | Source::Stop => Err(Lost::PassedOver("decided when all rows are known".to_owned())),
+        }
+    }
+
+    /// The first of several spellings of one object that is answered.
+    fn get(&self, oids: &[Template], context: Option<&str>) -> Raw {
+        let mut worst = Lost::NotSupported("no such object".to_owned());
+        for template in oids {
+            match self.read(&template.oid(self.identity.device), context) {
+                Ok((datum, oid)) => return Ok((vec![datum], vec![oid])),
+                Err(lost @ Lost::NoAnswer(_)) => worst = lost,
+                Err(_) => {}
+            }
+        }
+        Err(worst)
+    }
+
+    fn read(&self, oid: &Oid, context: Option<&str>) -> Result<(Datum, Oid), Lost> {
+        let mut silent = false;
+        for context in self.contexts(context) {
+            match self.answers.get(context, oid) {
+                Some(Ok(Value::Nothing)) | None => {}
+                Some(Ok(value)) => return Ok((Datum::from(value), oid.clone())),
+                Some(Err(Absent::NoAnswer | Absent::Refused)) => silent = true,
+                Some(Err(_)) => {}
+            }
+        }
+        let what = oid.to_string();
+        Err(if silent {
+            Lost::NoAnswer(format!("{what} got no answer"))
+        } else {
+            Lost::NotSupported(format!("no {what}"))
+        })
+    }
+
+    /// The context that a rule names; else the default one, and behind it the mapping's.
+    fn contexts<'b>(&'b self, named: Option<&'b str>) -> impl Iterator<Item = &'b str> {
+        let second = if named.is_none() { self.pmd.context.as_deref() } else { None };
+        std::iter::once(named.unwrap_or_default()).chain(second)
+    }
+
+    fn column(&self, column: &Column, context: Option<&str>) -> Raw {
+        let mut list = Vec::new();
+        let mut oids = Vec::new();
+        let mut silent = false;
+        for context in self.contexts(context) {
+            for (index, answer) in self.answers.under(context, &column.base) {
+                let fits = column.index.as_ref().is_none_or(|shape| shape.fits(index, self.identity.device));
+                if !fits || !column.filters.iter().all(|filter| self.holds(filter, index, Some(context))) {
+                    continue;
+                }
+                match answer {
+                    Ok(Value::Nothing) => {}
+                    Ok(value) => {
+                        list.push(Datum::from(value));
+                        oids.push(column.base.join(index));
+                    }
+                    Err(Absent::NoAnswer | Absent::Refused) => silent = true,
+                    Err(_) => {}
+                }
+                if column.take == Take::First && !list.is_empty() {
+                    break;
+                }
+            }
+            if !list.is_empty() {
+                break;
+            }
+        }
+        if list.is_empty() {
+            let what = format!("no row of {} fits", column.base);
+            return Err(if silent { Lost::NoAnswer(what) } else { Lost::NotSupported(what) });
+        }
+        let numbers = || -> Result<Vec<f64>, Lost> {
+            let no_number = |datum: &Datum| Lost::Rejected(format!("{} is no number", datum.shown(self.charset)));
+            list.iter().map(|datum| datum.number().ok_or_else(|| no_number(datum))).collect()
+        };
+        match column.take {
+            Take::First => match &column.lookup {
+                Some(at) => self.look_up(at, &list[0], &[], context),
+                None => Ok((list, oids)),
+            },
+            Take::All => Ok((list, oids)),
+            Take::Count => Ok((vec![Datum::Int(list.len() as i64)], oids)),
+            Take::Sum => Ok((vec![whole(numbers()?.iter().sum())], oids)),
+            Take::Max => Ok((vec![whole(numbers()?.into_iter().fold(f64::MIN, f64::max))], oids)),
+        }
+    }
+
+    /// The cell whose index ends in the number that was found.
+    fn look_up(&self, at: &Template, found: &Datum, index: &[u32], context: Option<&str>) -> Raw {
+        let number = found.number().filter(|n| *n > 0.0 && *n <= f64::from(u32::MAX));
+        let Some(number) = number else {
+            return Err(Lost::NotSupported(format!("{} points nowhere", found.shown(self.charset))));
+        };
+        // a table below a device index is looked up under the one of this very row
+        let device = if index.len() > 1 { index[0] } else { self.identity.device };
+        let (datum, oid) = self.read(&at.with_value(device, number as u32), context)?;
+        Ok((vec![datum], vec![oid]))
+    }
+
+    fn holds(&self, filter: &Filter, index: &[u32], context: Option<&str>) -> bool {
+        let index = filter.arcs.map_or(index, |arcs| &index[..arcs.min(index.len())]);
+        match self.read(&filter.column.join(index), context) {
+            Ok((datum, _)) => datum.passes(&filter.test, self.charset),
+            Err(_) => filter.or_absent,
+        }
+    }
+
+    fn terms(&self, terms: &[Rule], row: Option<Row<'_>>, join: fn(f64, f64) -> f64) -> Raw {
+        let mut total: Option<f64> = None;
+        let mut any = false;
+        let mut oids = Vec::new();
+        for term in terms {
+            let value = match self.passed_over(term, row) {
+                Some(passed) => Err(passed),
+                None => self.value(term, Kind::Any, row),
+            };
+            let n = match value {
+                Ok((list, read)) => {
+                    oids.extend(read);
+                    any = true;
+                    let n = list[0].number();
+                    n.ok_or_else(|| Lost::Rejected(format!("{} is no number", list[0].shown(self.charset))))?
+                }
+                Err(_) if term.optional => 0.0,
+                Err(lost) => return Err(lost),
+            };
+            total = Some(match total {
+                None => n,
+                Some(so_far) => join(so_far, n),
+            });
+        }
+        match total {
+            Some(total) if any => Ok((vec![whole(total)], oids)),
+            _ => Err(Lost::NotSupported("no term has a value".to_owned())),
+        }
+    }
+}
+
+/// Words that stand for a level.
+pub const STATES: [&str; 3] = ["some_remaining", "unknown", "unrestricted"];
+
+/// How a row's column is named in the trace.
+pub fn trace_key(row: Row<'_>, column: &str) -> String {
+    let index = row.index.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
+    match row.index.is_empty() {
+        true => format!("{}.{}.{column}", row.set.section, row.set.name),
+        false => format!("{}.{}[{index}].{column}", row.set.section, row.set.name),
+    }
+}
+
+/// What a field is, by its name.
+pub fn kind_of(field: &str) -> Kind {
+    match field {
+        "identity.model" => Kind::Model,
+        "identity.serial_number" => Kind::Serial,
+        "capabilities.pages_per_minute"
+        | "capabilities.pages_per_minute_color"
+        | "capabilities.trays"
+        | "capabilities.memory_bytes"
+        | "capabilities.disk_bytes"
+        | "capabilities.color"
+        | "capabilities.two_sided" => Kind::Count,
+        "status.detected_errors" | "status.console" => Kind::Any,
+        _ if field.starts_with("counters.") => Kind::Count,
+        _ if field.starts_with("let.") => Kind::Any,
+        _ => Kind::Text,
+    }
+}
+
+fn nothing_in(field: &str) -> Lost {
+    Lost::NotSupported(format!("`{field}` has no value"))
+}
+
+fn whole(n: f64) -> Datum {
+    if n.fract() == 0.0 && n.abs() < 9e15 { Datum::Int(n as i64) } else { Datum::Float(n) }
+}

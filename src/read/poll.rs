@@ -1,0 +1,172 @@
+//! Reading a known device again: only what can have changed, and the check that it is still the same device.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::table::ROWS_MAX;
+use super::{Asking, DeviceRead, NotRead};
+use crate::identify::{self, Identity};
+use crate::normalise::{self, Fate, Subject, Trace};
+use crate::plan::{self, Answers, Walk};
+use crate::pmd::{Library, Pmd};
+use crate::snmp::{Absent, Agent, Oid, Unanswered, Value};
+
+/// After this long everything is read again, whatever the device says.
+const FULL_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// prtAlertSeverityLevel: the column by which alerts are found again.
+const ALERT_SEVERITY: [u32; 11] = [1, 3, 6, 1, 2, 1, 43, 18, 1, 1, 2];
+/// prtGeneralConfigChanges, behind it the device index.
+const CONFIG_CHANGES: [u32; 11] = [1, 3, 6, 1, 2, 1, 43, 5, 1, 1, 1];
+
+/// What a reading taught about a device. Holds its answers: to be stored sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// The mapping that was used.
+    pub pmd: String,
+    /// hrDeviceIndex.
+    pub device: u32,
+    /// When everything was last read.
+    pub full_at: Timestamp,
+    /// Objects whose values change, with their context.
+    changing: Vec<(String, Oid)>,
+    /// The objects that say which device it is.
+    serial: Vec<(String, Oid)>,
+    /// Everything as last answered.
+    answers: Answers,
+}
+
+impl Learned {
+    /// Takes what a full reading gave.
+    pub(super) fn of(pmd: &Pmd, identity: &Identity, answers: Answers, trace: &Trace, now: Timestamp) -> Self {
+        let mut changing = BTreeSet::new();
+        let mut serial = Vec::new();
+        for (field, tried) in &trace.fields {
+            let won = tried.iter().filter(|tried| matches!(tried.fate, Fate::Won(_))).flat_map(|tried| &tried.oids);
+            for oid in won {
+                let context = context_of(&answers, oid);
+                if field == "identity.serial_number" {
+                    serial.push((context.clone(), oid.clone()));
+                }
+                if changes(field) {
+                    changing.insert((context, oid.clone()));
+                }
+            }
+        }
+        Self {
+            pmd: pmd.name.to_string(),
+            device: identity.device,
+            full_at: now,
+            changing: changing.into_iter().collect(),
+            serial,
+            answers,
+        }
+    }
+}
+
+/// Whether a field's values change from reading to reading; names, types and capacities do not, and are checked again
+/// by the weekly full reading.
+fn changes(field: &str) -> bool {
+    let column = field.rsplit('.').next().unwrap_or_default();
+    field.starts_with("counters.")
+        || field.starts_with("status.")
+        || field.starts_with("alerts.")
+        || matches!(column, "level" | "percent" | "impressions_remaining" | "impressions_since_installed")
+        || (field.starts_with("covers.") && column == "status")
+}
+
+fn context_of(answers: &Answers, oid: &Oid) -> String {
+    let named = answers.iter().find(|(_, known, answer)| *known == oid && answer.is_ok());
+    named.map(|(context, _, _)| context.to_owned()).unwrap_or_default()
+}
+
+/// Reads what can have changed. `None` when it is no longer the device that was learned: all must be read.
+pub(super) async fn again<A: Agent>(
+    agent: &mut A,
+    library: &Library,
+    learned: &Learned,
+    address: &str,
+    now: Timestamp,
+) -> Result<Option<DeviceRead>, NotRead> {
+    let Some(pmd) = library.get(&learned.pmd).cloned() else { return Ok(None) };
+    if now.duration_since(learned.full_at) >= FULL_AFTER || now < learned.full_at {
+        return Ok(None);
+    }
+    agent.limit(pmd.limits);
+    let mut asking = Asking::new(agent);
+    let config_changes = Oid::new(&CONFIG_CHANGES).join(&[learned.device]);
+    let is_known = |oid: &Oid| learned.answers.value("", oid).is_some();
+    let mut wanted: Vec<(String, Oid)> = vec![(String::new(), identify::up_time())];
+    wanted.extend(learned.serial.iter().cloned());
+    wanted.extend(Some((String::new(), config_changes.clone())).filter(|(_, oid)| is_known(oid)));
+    wanted.extend(learned.changing.iter().cloned());
+    asking.fetch(&wanted).await?;
+    // the cells of known alerts came with the rest, as if nothing changed; GETNEXT tells whether it did
+    let alerts: Vec<Walk> =
+        plan::plan(&pmd, learned.device).walks.into_iter().filter(|walk| walk.columns.contains(&severity())).collect();
+    let mut cut_short = false;
+    for walk in &alerts {
+        cut_short |= find_alerts(&mut asking, walk, &learned.answers).await.is_err();
+    }
+    let fresh = asking.answers;
+    if is_another(learned, &fresh, &config_changes) {
+        return Ok(None);
+    }
+    let mut answers = learned.answers.clone();
+    if !cut_short {
+        alerts.iter().flat_map(|walk| &walk.columns).for_each(|column| answers.forget(column));
+    }
+    answers.overwrite(fresh);
+    let identity = identify::identity(&answers, learned.device);
+    let choice = library.choose(&identity);
+    if choice.pmd.name != pmd.name {
+        return Ok(None);
+    }
+    let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
+    let (reading, trace) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    let mut next = Learned::of(&pmd, &identity, answers, &trace, now);
+    next.full_at = learned.full_at;
+    Ok(Some(DeviceRead { reading, learned: next, trace, choice, full: false }))
+}
+
+fn severity() -> Oid {
+    Oid::new(&ALERT_SEVERITY)
+}
+
+/// Alert rows: GETNEXT from the column and from each known row finds them all in one request when nothing changed.
+async fn find_alerts<A: Agent>(asking: &mut Asking<'_, A>, walk: &Walk, before: &Answers) -> Result<(), Unanswered> {
+    let column = severity();
+    let known = before.column(&walk.context, &column).map(|(index, _)| column.join(index));
+    let mut starts: Vec<Oid> = std::iter::once(column.clone()).chain(known).collect();
+    let mut asked = BTreeSet::new();
+    let mut rows: BTreeSet<Oid> = BTreeSet::new();
+    while !starts.is_empty() && rows.len() < ROWS_MAX {
+        let ends = asking.get_next(&walk.context, &starts).await?;
+        asked.extend(starts.drain(..));
+        rows.extend(ends.into_iter().flatten().filter(|end| end.is_under(&column)));
+        starts.extend(rows.difference(&asked).cloned());
+    }
+    let indexes: Vec<&[u32]> = rows.iter().filter_map(|row| row.behind(&column)).collect();
+    let cells = walk.columns.iter().flat_map(|column| indexes.iter().map(|index| column.join(index)));
+    asking.get(&walk.context, &cells.collect::<Vec<_>>()).await
+}
+
+/// Another device, a reconfigured one, one that lost an object, or one whose supply was changed.
+fn is_another(learned: &Learned, fresh: &Answers, config_changes: &Oid) -> bool {
+    let differs = |context: &str, oid: &Oid| {
+        let now = fresh.value(context, oid);
+        now.is_some() && now != learned.answers.value(context, oid)
+    };
+    if learned.serial.iter().any(|(context, oid)| differs(context, oid)) || differs("", config_changes) {
+        return true;
+    }
+    let supply_level = Oid::new(&[1, 3, 6, 1, 2, 1, 43, 11, 1, 1, 9]);
+    learned.changing.iter().any(|(context, oid)| {
+        let is_alert = oid.arcs().starts_with(&ALERT_SEVERITY[..ALERT_SEVERITY.len() - 1]);
+        let lost = matches!(fresh.get(context, oid), Some(Err(Absent::NoSuchInstance | Absent::NoSuchObject)));
+        let level = |answers: &Answers| answers.value(context, oid).and_then(Value::as_i64);
+        let rose = oid.is_under(&supply_level) && level(fresh) > level(&learned.answers);
+        !is_alert && (lost || rose)
+    })
+}

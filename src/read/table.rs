@@ -1,0 +1,172 @@
+//! Learning the rows of a table by few requests: GETNEXT from several guessed starts at once, so that a dense table is
+//! known after one request and a sparse one after two. Pure: what is asked next follows from what was answered.
+
+use std::collections::BTreeMap;
+
+use crate::plan::Walk;
+use crate::snmp::Oid;
+
+/// Rows of one table; the walk ends there.
+pub const ROWS_MAX: usize = 300;
+/// Starts guessed at once, however often the table went on.
+const GUESSES_MAX: usize = 20;
+
+/// A table being learned.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// What is read.
+    pub walk: Walk,
+    /// Its columns, in the order of the walk.
+    pub columns: Vec<Column>,
+}
+
+/// A column being learned.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// The column and the prefix of its indexes.
+    root: Oid,
+    base: Oid,
+    /// Where a GETNEXT started, and where it ended; `None` is outside the column.
+    probes: BTreeMap<Oid, Option<Oid>>,
+    /// Nothing unknown lies before this.
+    cursor: Oid,
+    /// Indexes found, in order.
+    pub rows: Vec<Vec<u32>>,
+    /// Nothing lies behind the last row.
+    pub ended: bool,
+    /// Whether its own rows are looked for, or those of the lead are asked.
+    pub walked: bool,
+    rounds: u32,
+}
+
+impl Table {
+    /// Nothing is known yet. With `bulk` every column looks for its own rows, as GETBULK gives them anyway.
+    pub fn new(walk: Walk, bulk: bool) -> Self {
+        let columns = walk.columns.iter().enumerate().map(|(n, base)| Column::new(base, &walk.prefix, bulk || n == 0));
+        let columns = columns.collect();
+        Self { walk, columns }
+    }
+
+    /// Where GETNEXT shall start next; empty when all is known.
+    pub fn starts(&self) -> Vec<Oid> {
+        self.columns.iter().flat_map(|column| column.starts(&self.walk)).collect()
+    }
+
+    /// Takes what a GETNEXT found.
+    pub fn take(&mut self, start: &Oid, found: Option<&Oid>) {
+        for column in self.columns.iter_mut().filter(|column| start.is_under(&column.root)) {
+            let found = found.filter(|oid| oid.is_under(&column.root) && *oid > start && *oid != &column.root).cloned();
+            column.probes.insert(start.clone(), found);
+        }
+    }
+
+    /// Follows the probes; a column whose first row is not the lead's is one of its own, and where the lead is not there
+    /// the next column leads.
+    pub fn advance(&mut self) {
+        for column in &mut self.columns {
+            column.rounds += 1;
+            let max = if column.walked && !self.walk.first_only { ROWS_MAX } else { 1 };
+            column.advance(max);
+        }
+        if self.walk.first_only {
+            return;
+        }
+        let lead = self.columns.iter().find(|column| column.walked && !column.rows.is_empty());
+        match lead.and_then(|lead| lead.rows.first()).cloned() {
+            Some(first) => {
+                for column in self.columns.iter_mut().filter(|column| !column.walked) {
+                    column.walked = column.rows.first().is_some_and(|row| *row != first);
+                }
+            }
+            None => {
+                if let Some(column) = self.columns.iter_mut().find(|column| !column.walked && !column.rows.is_empty()) {
+                    column.walked = true;
+                }
+            }
+        }
+        for column in self.columns.iter_mut().filter(|column| column.walked) {
+            column.advance(ROWS_MAX);
+        }
+    }
+
+    /// Cells that the learned rows have in the columns that are there.
+    pub fn cells(&self) -> Vec<Oid> {
+        if self.walk.first_only {
+            return Vec::new();
+        }
+        let mut rows: Vec<&Vec<u32>> = self.columns.iter().flat_map(|column| &column.rows).collect();
+        rows.sort();
+        rows.dedup();
+        rows.truncate(ROWS_MAX);
+        let there = self.columns.iter().filter(|column| !column.rows.is_empty() && !column.walked);
+        there.flat_map(|column| rows.iter().map(|row| column.base.join(row))).collect()
+    }
+
+    /// A table with holes cannot be trusted to have the lead's rows only: every column looks for its own.
+    pub fn distrust(&mut self) {
+        for column in self.columns.iter_mut().filter(|column| !column.rows.is_empty()) {
+            column.walked = true;
+        }
+        self.advance();
+    }
+}
+
+impl Column {
+    fn new(base: &Oid, prefix: &[u32], walked: bool) -> Self {
+        let root = base.join(prefix);
+        Self {
+            cursor: root.clone(),
+            root,
+            base: base.clone(),
+            probes: BTreeMap::new(),
+            rows: Vec::new(),
+            ended: false,
+            walked,
+            rounds: 0,
+        }
+    }
+
+    /// Where it stands: the next GETBULK starts here.
+    pub fn cursor(&self) -> &Oid {
+        &self.cursor
+    }
+
+    fn starts(&self, walk: &Walk) -> Vec<Oid> {
+        let first = self.probes.is_empty();
+        if self.ended || (!first && (!self.walked || walk.first_only)) {
+            return Vec::new();
+        }
+        let mut starts = vec![self.cursor.clone()];
+        if !self.walked || walk.first_only {
+            return starts;
+        }
+        let guesses = (walk.expect << self.rounds.min(4)).clamp(1, GUESSES_MAX);
+        let (stem, from) = match self.cursor.behind(&self.base) {
+            Some(index) if self.cursor != self.root => match index.split_last() {
+                Some((last, stem)) => (stem.to_vec(), last.saturating_add(1)),
+                None => (walk.guess.clone(), 1),
+            },
+            _ => (walk.guess.clone(), 1),
+        };
+        for guess in (from..).take(guesses) {
+            starts.push(self.base.join(&stem).join(&[guess]));
+        }
+        starts.retain(|start| !self.probes.contains_key(start));
+        starts
+    }
+
+    fn advance(&mut self, max: usize) {
+        while !self.ended && self.rows.len() < max {
+            let Some((_, found)) = self.probes.range(..=&self.cursor).next_back() else { return };
+            match found {
+                None => self.ended = true,
+                Some(next) if *next > self.cursor => {
+                    self.cursor = next.clone();
+                    self.rows.push(next.behind(&self.base).unwrap_or_default().to_vec());
+                }
+                Some(_) => return,
+            }
+        }
+        self.ended |= self.rows.len() >= ROWS_MAX;
+    }
+}

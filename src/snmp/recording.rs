@@ -1,0 +1,208 @@
+//! A recorded walk as an agent: `.snmprec` lines `OID|type|value`, as `../shared/walks` has them.
+
+use std::collections::BTreeMap;
+
+use super::{Absent, Agent, Answer, Limits, Oid, Traffic, Unanswered, Value, VarBind};
+
+/// Bytes of a recording; a longer one is refused.
+pub const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Objects of a recording; more are refused.
+pub const OBJECTS_MAX: usize = 200_000;
+
+/// A line that is no object of a recording.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {text}")]
+pub struct BadLine {
+    /// From 1; 0 is the file as a whole.
+    pub line: usize,
+    /// What was found and what would be right.
+    pub text: String,
+}
+
+/// Objects by OID, each context a walk of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    contexts: BTreeMap<String, BTreeMap<Oid, Value>>,
+    limits: Limits,
+    traffic: Traffic,
+}
+
+impl Recording {
+    /// Reads a recording; every line that is wrong is named.
+    pub fn parse(text: &str) -> Result<Self, Vec<BadLine>> {
+        let mut recording = Self::default();
+        recording.add_context("", text)?;
+        Ok(recording)
+    }
+
+    /// Adds what the device answers in an SNMPv3 context.
+    pub fn add_context(&mut self, context: &str, text: &str) -> Result<(), Vec<BadLine>> {
+        if text.len() > BYTES_MAX {
+            return Err(vec![BadLine { line: 0, text: format!("{} bytes: {BYTES_MAX} at most", text.len()) }]);
+        }
+        let mut objects = BTreeMap::new();
+        let mut faults = Vec::new();
+        for (n, line) in text.lines().enumerate() {
+            if line.trim().is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match object(line) {
+                Ok((oid, value)) => {
+                    // the first one counts: agents that loop repeat themselves
+                    objects.entry(oid).or_insert(value);
+                }
+                Err(text) => faults.push(BadLine { line: n + 1, text }),
+            }
+        }
+        if objects.len() > OBJECTS_MAX {
+            faults.push(BadLine { line: 0, text: format!("{} objects: {OBJECTS_MAX} at most", objects.len()) });
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        self.contexts.insert(context.to_owned(), objects);
+        Ok(())
+    }
+
+    /// All objects of a context, in order.
+    pub fn objects(&self, context: &str) -> impl Iterator<Item = (&Oid, &Value)> {
+        self.contexts.get(context).into_iter().flatten()
+    }
+
+    fn answer(&self, context: &str, oid: &Oid) -> Answer {
+        let Some(objects) = self.contexts.get(context) else { return Err(Absent::NoSuchObject) };
+        objects.get(oid).cloned().ok_or(Absent::NoSuchInstance)
+    }
+
+    fn next(&self, context: &str, oid: &Oid) -> VarBind {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let objects = self.contexts.get(context);
+        match objects.and_then(|objects| objects.range((Excluded(oid.clone()), Unbounded)).next()) {
+            Some((oid, value)) => VarBind { oid: oid.clone(), answer: Ok(value.clone()) },
+            None => VarBind { oid: oid.clone(), answer: Err(Absent::EndOfMibView) },
+        }
+    }
+
+    /// One request for each so many objects, as a session cuts them.
+    fn count(&mut self, objects: usize) {
+        let requests = objects.div_ceil(self.limits.varbinds_max.max(1)) as u64;
+        self.traffic.requests += requests;
+        self.traffic.responses += requests;
+    }
+}
+
+impl Agent for Recording {
+    fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    async fn get(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        self.count(oids.len());
+        Ok(oids.iter().map(|oid| VarBind { oid: oid.clone(), answer: self.answer(context, oid) }).collect())
+    }
+
+    async fn get_next(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        self.count(oids.len());
+        Ok(oids.iter().map(|oid| self.next(context, oid)).collect())
+    }
+
+    async fn get_bulk(&mut self, context: &str, oids: &[Oid], repetitions: u16) -> Result<Vec<VarBind>, Unanswered> {
+        self.count(1);
+        let mut at = oids.to_vec();
+        let mut answers = Vec::new();
+        for _ in 0..repetitions {
+            for oid in &mut at {
+                let next = self.next(context, oid);
+                oid.clone_from(&next.oid);
+                answers.push(next);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+}
+
+fn object(line: &str) -> Result<(Oid, Value), String> {
+    let mut parts = line.splitn(3, '|');
+    let (Some(oid), Some(kind), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err("not an object: `OID|type|value` would be".to_owned());
+    };
+    let oid: Oid = oid.trim().parse().map_err(|error: super::oid::BadOid| error.to_string())?;
+    let number =
+        |what: &str| -> Result<u64, String> { value.trim().parse().map_err(|_| format!("`{value}` is no {what}")) };
+    let bytes = || hex(value).ok_or_else(|| format!("`{value}` is not pairs of hex digits"));
+    let value = match kind {
+        "2" => Value::Integer(value.trim().parse().map_err(|_| format!("`{value}` is no INTEGER"))?),
+        "4" => Value::Octets(value.as_bytes().to_vec()),
+        "4x" => Value::Octets(bytes()?),
+        "5" => Value::Nothing,
+        "6" => Value::Oid(value.trim().parse().map_err(|error: super::oid::BadOid| error.to_string())?),
+        "64" => Value::IpAddress(address(value).ok_or_else(|| format!("`{value}` is no IpAddress"))?),
+        "64x" => {
+            let four: Result<[u8; 4], _> = bytes()?.try_into();
+            Value::IpAddress(four.map_err(|_| format!("`{value}` is no IpAddress"))?)
+        }
+        "65" | "70" => Value::Counter(number("counter")?),
+        "66" => Value::Gauge(number("gauge")?),
+        "67" => {
+            Value::TimeTicks(u32::try_from(number("TimeTicks")?).map_err(|_| format!("`{value}` is no TimeTicks"))?)
+        }
+        "68" => Value::Opaque(value.as_bytes().to_vec()),
+        "68x" => Value::Opaque(bytes()?),
+        other => return Err(format!("type `{other}`: 2 4 4x 5 6 64 65 66 67 68 70 are known")),
+    };
+    Ok((oid, value))
+}
+
+/// An object as a line, also one without a value: `OID|-|reason`. Strings are always hex.
+pub fn line(oid: &Oid, answer: &Answer) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    match answer {
+        Ok(Value::Integer(n)) => format!("{oid}|2|{n}"),
+        Ok(Value::Octets(bytes)) => format!("{oid}|4x|{}", hex(bytes)),
+        Ok(Value::Nothing) => format!("{oid}|5|"),
+        Ok(Value::Oid(value)) => format!("{oid}|6|{value}"),
+        Ok(Value::IpAddress([a, b, c, d])) => format!("{oid}|64|{a}.{b}.{c}.{d}"),
+        Ok(Value::Counter(n)) => format!("{oid}|70|{n}"),
+        Ok(Value::Gauge(n)) => format!("{oid}|66|{n}"),
+        Ok(Value::TimeTicks(n)) => format!("{oid}|67|{n}"),
+        Ok(Value::Opaque(bytes)) => format!("{oid}|68x|{}", hex(bytes)),
+        Err(absent) => {
+            let word = ABSENT.iter().find(|(_, known)| known == absent).map_or("refused", |(word, _)| word);
+            format!("{oid}|-|{word}")
+        }
+    }
+}
+
+/// Reads a line of [`line`].
+pub fn answer(line: &str) -> Result<(Oid, Answer), String> {
+    if let Some((oid, word)) = line.split_once("|-|") {
+        let oid = oid.parse().map_err(|error: super::oid::BadOid| error.to_string())?;
+        let absent = ABSENT.iter().find(|(known, _)| *known == word).map(|(_, absent)| *absent);
+        return Ok((oid, Err(absent.ok_or_else(|| format!("`{word}` is no reason"))?)));
+    }
+    object(line).map(|(oid, value)| (oid, Ok(value)))
+}
+
+const ABSENT: [(&str, Absent); 5] = [
+    ("object", Absent::NoSuchObject),
+    ("instance", Absent::NoSuchInstance),
+    ("end", Absent::EndOfMibView),
+    ("refused", Absent::Refused),
+    ("silent", Absent::NoAnswer),
+];
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+fn address(text: &str) -> Option<[u8; 4]> {
+    text.trim().parse::<std::net::Ipv4Addr>().ok().map(|address| address.octets())
+}
