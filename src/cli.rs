@@ -131,6 +131,10 @@ pub enum Outbox {
     Show(u64),
     /// Deliver now.
     Send,
+    /// Send items again, from the first number to the second.
+    Resend(u64, u64),
+    /// End an item for good.
+    Delete(u64),
     /// Prove every token.
     Check,
 }

@@ -19,6 +19,7 @@ use jiff::tz::TimeZone;
 pub use fault::{ConfigError, Fault};
 pub use places::Places;
 
+use crate::privacy::Policy;
 use crate::schedule::Schedule;
 use crate::snmp::credential::{Credential, Secret};
 
@@ -48,8 +49,8 @@ pub struct Config {
     pub channels: Vec<Channel>,
     /// The proxy for HTTPS; absent = as the environment says.
     pub proxy: Option<Proxy>,
-    /// `[privacy]`: field and action, as written and not yet known to be either.
-    pub privacy: Vec<(String, String)>,
+    /// `[privacy]`: what of a reading is sent, dropped or hashed.
+    pub privacy: Policy,
     /// Bounds on a run.
     pub limits: Limits,
 }
@@ -67,8 +68,6 @@ pub struct Sweep {
     pub port: u16,
     /// Packets a second; absent = the sweep's own defaults, 0 = unpaced.
     pub rate: Option<u32>,
-    /// How long an answer may take in the reading of a printer; absent = adaptive.
-    pub timeout: Option<Duration>,
     /// Passes over what is silent.
     pub retries: u32,
     /// The hours in which these addresses may be asked.
@@ -144,7 +143,7 @@ impl Default for Config {
             timezone: TimeZone::UTC,
             channels: vec![Channel::Https],
             proxy: None,
-            privacy: Vec::new(),
+            privacy: Policy::default(),
             limits: Limits::default(),
         }
     }

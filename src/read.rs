@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use meterpost_wire::reading::Reading;
 use tokio::time::Instant;
 
-use crate::identify::{self, NotPrinter};
+use crate::identify::{self, Identity, NotPrinter};
 use crate::normalise::{self, Subject, Trace};
 use crate::plan::{self, Answers, Plan};
 use crate::pmd::{Choice, Library, guard};
@@ -75,6 +75,11 @@ pub async fn device<A: Agent>(
     full(agent, library, address, now).await
 }
 
+/// Finds out who it is and reads nothing else: an error when it is no printer.
+pub async fn identify<A: Agent>(agent: &mut A, library: &Library) -> Result<Identity, NotRead> {
+    Asking::new(agent).meet(library).await.map(|(identity, _)| identity)
+}
+
 /// Reads everything that the mapping knows.
 async fn full<A: Agent>(
     agent: &mut A,
@@ -82,26 +87,8 @@ async fn full<A: Agent>(
     address: &str,
     now: Timestamp,
 ) -> Result<DeviceRead, NotRead> {
-    agent.limit(Limits::default());
     let mut asking = Asking::new(agent);
-    let first = identify::first_request();
-    asking.get("", &first).await?;
-    let mut starts = identify::search(&asking.answers);
-    let mut device = identify::device_index(&asking.answers);
-    for _ in 0..ROUNDS_MAX {
-        if starts.is_empty() {
-            break;
-        }
-        asking.get_next("", &starts).await?;
-        starts = identify::search_on(&asking.answers, &starts);
-        device = identify::device_index(&asking.answers);
-    }
-    if device != 1 {
-        asking.get("", &identify::of_device(device)).await?;
-    }
-    let identity = identify::identity(&asking.answers, device);
-    identify::is_printer(&identity, &asking.answers, &library.words).map_err(NotRead::NotPrinter)?;
-
+    let (identity, device) = asking.meet(library).await?;
     let choice = library.choose(&identity);
     let pmd = choice.pmd.clone();
     asking.agent.limit(pmd.limits);
@@ -146,6 +133,29 @@ impl<'a, A: Agent> Asking<'a, A> {
         let traffic = agent.traffic();
         let bytes = traffic.bytes_sent + traffic.bytes_received;
         Self { agent, answers: Answers::default(), ends: Instant::now() + TIME_MAX, bytes: bytes + BYTES_MAX }
+    }
+
+    /// The first requests: who it is, and the printer's hrDeviceIndex.
+    async fn meet(&mut self, library: &Library) -> Result<(Identity, u32), NotRead> {
+        self.agent.limit(Limits::default());
+        let first = identify::first_request();
+        self.get("", &first).await?;
+        let mut starts = identify::search(&self.answers);
+        let mut device = identify::device_index(&self.answers);
+        for _ in 0..ROUNDS_MAX {
+            if starts.is_empty() {
+                break;
+            }
+            self.get_next("", &starts).await?;
+            starts = identify::search_on(&self.answers, &starts);
+            device = identify::device_index(&self.answers);
+        }
+        if device != 1 {
+            self.get("", &identify::of_device(device)).await?;
+        }
+        let identity = identify::identity(&self.answers, device);
+        identify::is_printer(&identity, &self.answers, &library.words).map_err(NotRead::NotPrinter)?;
+        Ok((identity, device))
     }
 
     /// Exact objects that are not known yet.

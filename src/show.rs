@@ -22,6 +22,12 @@ pub use csv::csv;
 pub use json::json;
 pub use table::{Look, table};
 
+/// The readings as a `Devices` element, as it would stand in a batch: a scan has no site, no sequence and so no batch.
+pub fn xml(scan: &Scan) -> String {
+    let readings: Vec<Reading> = scan.devices.iter().map(|device| device.reading.clone()).collect();
+    meterpost_wire::xml::encode_devices(&readings)
+}
+
 /// Everything that one scan found, in memory: at most a /16 of verdicts and its printers.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {

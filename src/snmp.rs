@@ -70,6 +70,15 @@ pub struct Traffic {
     pub bytes_received: u64,
 }
 
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, more: Self) {
+        self.requests += more.requests;
+        self.responses += more.responses;
+        self.bytes_sent += more.bytes_sent;
+        self.bytes_received += more.bytes_received;
+    }
+}
+
 /// A device that can be asked, one request at a time: a live one, or a recorded walk.
 ///
 /// `context` is the SNMPv3 context name, empty for the default one; below v3 only the empty one has objects. Lists of

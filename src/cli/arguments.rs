@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{Command, Failure, Invocation, OpenWith, Outbox, Run, Scan, TokenSource};
 use crate::config::Places;
-use crate::snmp::credential::{Credential, SNMP_PORT, Secret, Versions};
+use crate::snmp::credential::{BadCredential, Credential, SNMP_PORT, Secret, Versions};
 
 /// Reads printer fleets over SNMP and pushes sealed readings outbound only
 #[derive(Debug, Parser)]
@@ -233,6 +233,27 @@ enum OutboxVerb {
     /// Deliver now what waits
     #[command(after_help = "Example: meterpost outbox send")]
     Send,
+    /// Let batches wait for delivery once more, whatever became of them before
+    #[command(after_help = "Examples:\n  meterpost outbox resend 38..40\n  meterpost outbox resend 41")]
+    Resend {
+        /// The first and the last sequence, both included
+        #[arg(value_name = "A..B", value_parser = range)]
+        range: (u64, u64),
+    },
+    /// Let a batch that was set aside wait for delivery once more
+    #[command(after_help = "Example: meterpost outbox retry 41")]
+    Retry {
+        /// Its sequence
+        #[arg(value_name = "SEQ")]
+        sequence: u64,
+    },
+    /// End a batch for good; the next one tells the central that it will not come
+    #[command(after_help = "Example: meterpost outbox delete 41")]
+    Delete {
+        /// Its sequence
+        #[arg(value_name = "SEQ")]
+        sequence: u64,
+    },
     /// Prove that every batch is whole
     #[command(after_help = "Example: meterpost outbox check")]
     Check,
@@ -292,6 +313,9 @@ impl Verb {
             Self::Outbox(OutboxVerb::List) => Command::Outbox(Outbox::List),
             Self::Outbox(OutboxVerb::Show { sequence }) => Command::Outbox(Outbox::Show(sequence)),
             Self::Outbox(OutboxVerb::Send) => Command::Outbox(Outbox::Send),
+            Self::Outbox(OutboxVerb::Resend { range: (from, to) }) => Command::Outbox(Outbox::Resend(from, to)),
+            Self::Outbox(OutboxVerb::Retry { sequence }) => Command::Outbox(Outbox::Resend(sequence, sequence)),
+            Self::Outbox(OutboxVerb::Delete { sequence }) => Command::Outbox(Outbox::Delete(sequence)),
             Self::Outbox(OutboxVerb::Check) => Command::Outbox(Outbox::Check),
             Self::Open { file, token, jwk } => Command::Open {
                 file,
@@ -337,7 +361,14 @@ impl ScanArguments {
         }
         for user in &self.v3 {
             let made = Credential::parse_v3(user);
-            credentials.push(made.map_err(|error| Failure::usage(format!("`--v3`: {error}")))?);
+            credentials.push(made.map_err(|error| match error {
+                // the word in the wrong place may be a secret: it is not repeated
+                BadCredential::AuthProtocol(_) => {
+                    wrong_v3("second part", "MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512")
+                }
+                BadCredential::PrivProtocol(_) => wrong_v3("fourth part", "DES, AES, AES-192 or AES-256"),
+                error => Failure::usage(format!("`--v3`: {error}")),
+            })?);
         }
         Ok(Scan {
             targets: self.targets,
@@ -357,6 +388,11 @@ impl ScanArguments {
     }
 }
 
+fn wrong_v3(part: &str, right: &str) -> Failure {
+    Failure::usage(format!("`--v3`: the {part} is no protocol: {right} would be right"))
+        .hint("the parts are `user:auth-proto:auth-secret:priv-proto:priv-secret`")
+}
+
 /// `2`, `1.5`, `2s` and `500ms`, from 1 ms to 60 s.
 fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
@@ -371,4 +407,11 @@ fn time(text: &str) -> Result<Duration, String> {
         .filter(|seconds| (0.001..=60.0).contains(seconds))
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "`2`, `1.5s` or `500ms` would be right, 60 seconds at most".to_owned())
+}
+
+/// `38..40`, and `41` for one.
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let range = from.parse().ok().zip(to.parse().ok()).filter(|(from, to)| from <= to);
+    range.ok_or_else(|| "`38..40` or `41` would be right".to_owned())
 }

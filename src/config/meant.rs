@@ -1,5 +1,6 @@
 //! From what is written to what is meant; every fault is collected, none ends the checking.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use toml::Spanned;
 use super::fault::{Fault, listed, nearest};
 use super::raw::{At, RawConfig, RawCredential, RawHttps, RawLimits, RawSweep};
 use super::{Channel, Config, Limits, Proxy, READ_DEFAULT, Sweep, Window};
+use crate::privacy::{FIELDS, Policy, PolicyError};
 use crate::schedule::Schedule;
 use crate::snmp::credential::{AuthProtocol, Credential, PrivProtocol, SNMP_PORT, Secret, User, Versions};
 
@@ -46,8 +48,7 @@ pub fn config(raw: RawConfig, source: &Source<'_>) -> Result<Config, Vec<Fault>>
     let channels = check.channels(raw.delivery.channels.as_deref());
     let proxy = check.proxy(&raw.delivery.https);
     let limits = check.limits(&raw.limits);
-    let privacy =
-        raw.privacy.iter().map(|(field, action)| (field.get_ref().clone(), action.get_ref().clone())).collect();
+    let privacy = check.privacy(&raw.privacy);
     if check.faults.is_empty() {
         let site_name = raw.site.name;
         Ok(Config { site_name, sweeps, credentials, read, send, timezone, channels, proxy, privacy, limits })
@@ -104,7 +105,6 @@ impl Check<'_> {
             credentials: texts(&raw.credentials),
             port: self.number("port", &raw.port, 1, 65_535).unwrap_or(SNMP_PORT),
             rate: self.number("rate", &raw.rate, 0, 1_000_000),
-            timeout: self.number("timeout_ms", &raw.timeout_ms, 100, 60_000).map(Duration::from_millis),
             retries: self.number("retries", &raw.retries, 0, 10).unwrap_or(2),
             window: self.window(&raw.window),
         }
@@ -282,6 +282,25 @@ impl Check<'_> {
                 None
             }
         }
+    }
+
+    fn privacy(&mut self, raw: &BTreeMap<Spanned<String>, Spanned<String>>) -> Policy {
+        let mut policy = Policy::default();
+        for (field, rule) in raw {
+            match policy.set(field.get_ref(), rule.get_ref()) {
+                Ok(()) => {}
+                Err(error @ PolicyError::UnknownField(_)) => {
+                    let words = FIELDS.map(|(_, word, ..)| word);
+                    let hint = match nearest(field.get_ref(), &words) {
+                        Some(right) => format!("`{right}` is the nearest field"),
+                        None => format!("fields are {}", listed(&words)),
+                    };
+                    self.fault_hint(&field.span(), format!("`[privacy]`: {error}"), hint);
+                }
+                Err(error) => self.fault(&rule.span(), format!("`{}`: {error}", field.get_ref())),
+            }
+        }
+        policy
     }
 
     fn limits(&mut self, raw: &RawLimits) -> Limits {

@@ -35,7 +35,6 @@ pub struct RawSweep {
     pub credentials: Vec<Spanned<String>>,
     pub port: At<i64>,
     pub rate: At<i64>,
-    pub timeout_ms: At<i64>,
     pub retries: At<i64>,
     pub window: At<String>,
 }

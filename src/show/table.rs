@@ -69,7 +69,7 @@ fn printer(device: &Device, look: Look) -> String {
         Outcome::Partial => lines.push(paint("! some objects got no answer", Paint::Warning, look)),
         Outcome::Unreachable => lines.push(paint("! does not answer", Paint::Warning, look)),
         Outcome::Denied => lines.push(paint("! refuses the credentials", Paint::Warning, look)),
-        Outcome::Unmapped => lines.push(paint("(no mapping of its own: standard objects only)", Paint::Faint, look)),
+        Outcome::Unmapped => lines.push(paint("(standard objects only)", Paint::Faint, look)),
     }
     let alerts: Vec<String> = reading
         .alerts
@@ -84,7 +84,7 @@ fn printer(device: &Device, look: Look) -> String {
         lines.push(paint(&format!("! {alert}"), Paint::Warning, look));
     }
     if alerts.len() > ALERTS_MAX {
-        lines.push(paint(&format!("! {} more alerts", alerts.len() - ALERTS_MAX), Paint::Warning, look));
+        lines.push(paint(&format!("! and {} more", alerts.len() - ALERTS_MAX), Paint::Warning, look));
     }
     lines.join("\n")
 }

@@ -1,0 +1,185 @@
+//! `run --once`, `preview`, `outbox send`: one pass, then the end.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::read::{self, Circumstances};
+use super::{configuration, failed, print, queue, runtime, send, signal};
+use crate::cli::{Exit, Failure, Invocation, Run};
+use crate::clock;
+use crate::config::{Config, Places};
+use crate::deliver::{Hurry, Report};
+use crate::schedule::Schedule;
+use crate::site::Site;
+use crate::store::Half;
+
+/// Facts in the store: when the last pass of each half began.
+const LAST_READ: &str = "last_read_at";
+const LAST_SEND: &str = "last_send_at";
+
+/// Reads and seals, then delivers: all of it, or what was asked for, or what is due.
+pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let places = &invocation.places;
+    let config = configuration(places)?;
+    let site = open(places)?;
+    let now = clock::now();
+    let read = run.read && (!run.due || is_due(&site, LAST_READ, config.read.as_ref(), now)?);
+    // batches that wait are due at any time, unless a schedule says when
+    let deliver =
+        run.deliver && (!run.due || config.send.is_none() || is_due(&site, LAST_SEND, config.send.as_ref(), now)?);
+    let quiet = invocation.verbosity < 0;
+    let mut exit = Exit::Done;
+    if read {
+        let report = runtime()?.block_on(read_once(&site, &config, &circumstances(invocation), signal::stop()))?;
+        if !quiet {
+            print(out, &read_text(&report))?;
+        }
+        if report.end.is_none() {
+            exit = Exit::InPart;
+        }
+    }
+    if deliver {
+        let hurry = if run.due && config.send.is_none() { Hurry::WhenDue } else { Hurry::AtOnce };
+        let report = send_once(&site, &config, hurry, &AtomicBool::new(false))?;
+        if !quiet {
+            print(out, &send_text(&report))?;
+        }
+        if exit == Exit::Done {
+            exit = send::exit(&report, read);
+        }
+    }
+    Ok(exit)
+}
+
+/// The site with what has been kept long enough taken out of its queue.
+pub fn open(places: &Places) -> Result<Arc<Site>, Failure> {
+    let mut site = queue::site(places)?;
+    site.expire(clock::now()).map_err(failed)?;
+    Ok(Arc::new(site))
+}
+
+/// What a pass needs to know of this process.
+pub fn circumstances(invocation: &Invocation) -> Circumstances {
+    let config_dir = invocation.places.config.parent().map(std::path::Path::to_owned).unwrap_or_default();
+    Circumstances { config_dir, quiet: invocation.verbosity < 0, up_since: Instant::now() }
+}
+
+/// One pass of reading under its lock; the next one counts from its beginning.
+pub async fn read_once(
+    site: &Arc<Site>,
+    config: &Config,
+    circumstances: &Circumstances,
+    stop: impl Future<Output = ()>,
+) -> Result<read::Report, Failure> {
+    if config.sweeps.is_empty() {
+        return Err(Failure::usage("the configuration has no `[[sweep]]`: there is nobody to ask")
+            .hint("`meterpost config example` shows one"));
+    }
+    let _lock = site.lock(Half::Gathering).map_err(failed)?;
+    mark(site, LAST_READ, clock::now())?;
+    read::pass(site, config, circumstances, stop).await
+}
+
+/// One pass of delivering under its lock.
+pub fn send_once(site: &Site, config: &Config, hurry: Hurry, stopped: &AtomicBool) -> Result<Report, Failure> {
+    let _lock = site.lock(Half::Delivering).map_err(failed)?;
+    mark(site, LAST_SEND, clock::now())?;
+    send::pass(site, config, hurry, stopped)
+}
+
+/// When the next pass of reading is due; `None` when the schedule is empty. A site that has never read is due at once,
+/// and so is one that missed a time.
+pub fn next_read(site: &Site, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    next(site, LAST_READ, config.read.as_ref(), now)
+}
+
+/// The same for delivering.
+pub fn next_send(site: &Site, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    next(site, LAST_SEND, config.send.as_ref(), now)
+}
+
+fn is_due(site: &Site, fact: &str, schedule: Option<&Schedule>, now: Timestamp) -> Result<bool, Failure> {
+    Ok(next(site, fact, schedule, now)?.is_some_and(|due| due <= now))
+}
+
+fn next(site: &Site, fact: &str, schedule: Option<&Schedule>, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    let Some(schedule) = schedule else { return Ok(None) };
+    let own = site.enrolment().map_err(failed)?.epoch.kid().site().to_string();
+    let last = site.store().read(|tx| tx.fact(fact)).map_err(|error| failed(error.into()))?;
+    // a clock that was ahead when the last pass ran must not put the next one off for ever
+    let last = last.and_then(|text| text.parse::<Timestamp>().ok()).filter(|last| *last <= now);
+    Ok(match last {
+        None => Some(now),
+        Some(last) => schedule.clone().spread(&own).next_after(last),
+    })
+}
+
+fn mark(site: &Site, fact: &str, at: Timestamp) -> Result<(), Failure> {
+    site.store().write(|tx| tx.set_fact(fact, &at.to_string())).map_err(|error| failed(error.into()))
+}
+
+/// Reads now and prints the XML of the batches that would be queued.
+pub fn preview(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let config = configuration(&invocation.places)?;
+    let site = open(&invocation.places)?;
+    let circumstances = circumstances(invocation);
+    for xml in runtime()?.block_on(read::preview(&site, &config, &circumstances, signal::stop()))? {
+        print(out, &(xml + "\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Delivers now what waits.
+pub fn send(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let places = &invocation.places;
+    // the queue of a site that was never configured can be delivered all the same
+    let config = if places.config_named || places.config.exists() { configuration(places)? } else { Config::default() };
+    let site = open(places)?;
+    let report = send_once(&site, &config, Hurry::AtOnce, &AtomicBool::new(false))?;
+    print(out, &send_text(&report))?;
+    Ok(send::exit(&report, false))
+}
+
+/// What was read and sealed, in one or two lines.
+pub fn read_text(report: &read::Report) -> String {
+    let sealed = match report.sealed.sequences.as_slice() {
+        [] => "nothing sealed".to_owned(),
+        [one] => format!("{} in batch {one}", count(report.sealed.devices, "device", "devices")),
+        [first, .., last] => {
+            format!("{} in batches {first} to {last}", count(report.sealed.devices, "device", "devices"))
+        }
+    };
+    match &report.end {
+        Some(end) => format!(
+            "{} asked, {} answered, {}; {sealed}\n",
+            count(end.addresses, "address", "addresses"),
+            end.answered,
+            count(end.printers, "printer", "printers"),
+        ),
+        None => format!("stopped before the end; {sealed}\n"),
+    }
+}
+
+/// What was delivered, in one line.
+pub fn send_text(report: &Report) -> String {
+    let mut parts = vec![format!("{} delivered", report.delivered)];
+    for (number, what) in [
+        (report.handed_over, "handed over"),
+        (report.set_aside, "set aside: the central refused them, see `meterpost outbox list`"),
+        (report.unsure + report.left, "waiting"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
+        }
+    }
+    let rests = report.rests.as_ref().map(|rest| format!(" ({})", rest.last_error)).unwrap_or_default();
+    format!("{}{rests}\n", parts.join(", "))
+}
+
+fn count(number: u32, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

@@ -1,0 +1,164 @@
+//! `enroll`, `outbox …`, `open`, `key export`: what a person does with the site's keys and its queue.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use meterpost_wire::enrolment::Enrolment;
+use meterpost_wire::keys::ContentKey;
+
+use super::{failed, print, print_bytes};
+use crate::cli::{Exit, Failure, OpenWith, TokenSource};
+use crate::clock;
+use crate::config::Places;
+use crate::open;
+use crate::outbox::Item;
+use crate::site::{Paths, Site};
+use crate::store;
+
+/// A token in a file or on standard input is at most this long.
+const TOKEN_BYTES_MAX: u64 = 2 * 1024 * 1024;
+
+/// The site of the data directory, which must be there: only `enroll` makes one.
+pub fn site(places: &Places) -> Result<Site, Failure> {
+    if !places.data.join(store::FILE).exists() {
+        return Err(Failure::usage(format!("the data directory `{}` belongs to no site", places.data.display()))
+            .hint("take the central's token with `meterpost enroll`, or name another directory with `--data-dir`"));
+    }
+    Site::open(&paths(places)).map_err(failed)
+}
+
+fn paths(places: &Places) -> Paths {
+    Paths { data_dir: places.data.clone(), key_file: places.key.clone() }
+}
+
+/// Takes an enrolment token.
+pub fn enroll(places: &Places, source: &TokenSource, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let text = match source {
+        TokenSource::Text(text) => text.clone(),
+        TokenSource::File(path) => read(path)?,
+        TokenSource::Stdin => read(Path::new("-"))?,
+    };
+    let (site, taken) = Site::enroll(&paths(places), &text, clock::now()).map_err(failed)?;
+    let enrolment = site.enrolment().map_err(failed)?;
+    let kid = enrolment.epoch.kid();
+    let text = format!(
+        "{} as site {} ({}), epoch {}, with {}; the next batch is number {}\n",
+        if taken.again { "enrolled again" } else { "enrolled" },
+        kid.site(),
+        enrolment.name,
+        kid.epoch(),
+        enrolment.central,
+        taken.next_sequence,
+    );
+    print(out, &text)
+}
+
+/// One line for each item, oldest first.
+pub fn list(places: &Places, out: &mut dyn Write) -> Result<Exit, Failure> {
+    print(out, &table(&site(places)?.items().map_err(failed)?, &TimeZone::system()))
+}
+
+fn table(items: &[Item], zone: &TimeZone) -> String {
+    if items.is_empty() {
+        return "the outbox is empty\n".to_owned();
+    }
+    let mut text =
+        format!("{:>6}  {:<11}  {:<25}  {:>7}  {:>7}  LAST ERROR\n", "SEQ", "STATE", "QUEUED", "DEVICES", "BYTES");
+    for item in items {
+        let queued_at = item.queued_at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z");
+        let (state, error) = (item.state.as_str(), item.last_error.as_deref().unwrap_or_default());
+        let line = format!(
+            "{:>6}  {state:<11}  {queued_at}  {:>7}  {:>7}  {error}",
+            item.sequence, item.devices, item.size_bytes
+        );
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// What is inside an item, byte for byte.
+pub fn show(places: &Places, sequence: u64, out: &mut dyn Write) -> Result<Exit, Failure> {
+    print_bytes(out, &site(places)?.show(sequence).map_err(failed)?.xml)
+}
+
+/// Proves every token: its hash, and that the site's keys open it. What fails is set aside.
+pub fn check(places: &Places, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let site = site(places)?;
+    let rotten = site.check(clock::now()).map_err(failed)?;
+    let count = site.items().map_err(failed)?.len();
+    let items = if count == 1 { "1 item" } else { &format!("{count} items") };
+    if rotten.is_empty() {
+        return print(out, &format!("{items} checked: all whole\n"));
+    }
+    let lines: String =
+        rotten.iter().map(|sequence| format!("{sequence}: its bytes do not open; set aside\n")).collect();
+    print(out, &format!("{items} checked\n{lines}"))?;
+    Ok(Exit::InPart)
+}
+
+/// A person sends items again; each is due at once.
+pub fn resend(places: &Places, from: u64, to: u64, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let site = site(places)?;
+    let now = clock::now();
+    let there: Vec<u64> = site
+        .items()
+        .map_err(failed)?
+        .iter()
+        .map(|item| item.sequence)
+        .filter(|sequence| (from..=to).contains(sequence))
+        .collect();
+    if there.is_empty() {
+        return Err(Failure::failed(format!("the outbox has no item from {from} to {to}"))
+            .hint("`meterpost outbox list` shows the numbers"));
+    }
+    for sequence in &there {
+        site.retry(*sequence, now).map_err(failed)?;
+    }
+    print(out, &there.iter().map(|sequence| format!("{sequence} waits to be sent\n")).collect::<String>())
+}
+
+/// A person ends an item for good.
+pub fn delete(places: &Places, sequence: u64, out: &mut dyn Write) -> Result<Exit, Failure> {
+    site(places)?.delete(sequence, clock::now()).map_err(failed)?;
+    print(out, &format!("{sequence} deleted; the next batch tells the central that it will not come\n"))
+}
+
+/// Prints what is inside a captured token.
+pub fn open(places: &Places, file: &Path, with: &OpenWith, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let captured = read(file)?;
+    let opened = match with {
+        OpenWith::Site => site(places)?.open_captured(&captured).map_err(failed)?,
+        OpenWith::Token(path) => {
+            let enrolment = Enrolment::parse(&read(path)?).map_err(Failure::usage)?;
+            open::with_enrolment(&captured, &enrolment).map_err(Failure::failed)?
+        }
+        OpenWith::Jwk(path) => {
+            let (kid, key) = ContentKey::from_jwk(&read(path)?).map_err(Failure::usage)?;
+            open::with_jwk(&captured, kid.as_ref(), &key).map_err(Failure::failed)?
+        }
+    };
+    print_bytes(out, &opened.xml)
+}
+
+/// Prints the batch key of an epoch as a JWK.
+pub fn export_key(places: &Places, epoch: Option<u32>, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let jwk = site(places)?.jwk(epoch).map_err(failed)?;
+    print(out, &format!("{}\n", *jwk))
+}
+
+/// A file, or standard input for `-`.
+fn read(path: &Path) -> Result<String, Failure> {
+    let input: std::io::Result<Box<dyn Read>> = if path == Path::new("-") {
+        Ok(Box::new(std::io::stdin().lock()))
+    } else {
+        std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn Read>)
+    };
+    let mut text = String::new();
+    match input.and_then(|input| input.take(TOKEN_BYTES_MAX + 1).read_to_string(&mut text)) {
+        Ok(length) if length as u64 <= TOKEN_BYTES_MAX => Ok(text),
+        Ok(_) => Err(Failure::usage(format!("`{}` has more than {TOKEN_BYTES_MAX} bytes", path.display()))),
+        Err(error) => Err(Failure::usage(format!("cannot read `{}`: {error}", path.display()))),
+    }
+}

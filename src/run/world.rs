@@ -1,0 +1,28 @@
+//! What only the system knows: host names and files of targets.
+
+use std::io::Read;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
+
+use crate::targets::{Addresses, BadTarget, World};
+
+/// A file of targets is at most this long.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Reads targets as a person writes them; relative `@file` paths start in `dir`.
+pub fn addresses(texts: &[String], dir: &Path) -> Result<Addresses, BadTarget> {
+    let mut resolve = |name: &str| -> Result<Vec<IpAddr>, String> {
+        let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
+        Ok(found.map(|address| address.ip()).collect())
+    };
+    let mut read_file = |path: &str| -> Result<String, String> {
+        let file = std::fs::File::open(dir.join(path)).map_err(|error| error.to_string())?;
+        let mut text = String::new();
+        let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+        if read as u64 > FILE_BYTES_MAX {
+            return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+        }
+        Ok(text)
+    };
+    Addresses::parse(texts, &mut World { resolve: &mut resolve, read_file: &mut read_file })
+}
