@@ -72,7 +72,7 @@ pub enum SendError {
         /// The refusal as it came.
         refusal: String,
         /// What it says besides.
-        claims: Claims,
+        claims: Box<Claims>,
     },
     /// Send this item again, later; go on with the next. Nobody can tell whether it arrived: the central drops the
     /// duplicate by its hash.
@@ -250,8 +250,10 @@ fn conclude(
         }
     };
     let state = outbox::settle(tx, sequence, channel, &outcome, now)?;
-    if let Ok(Sent::Receipt { claims, .. }) | Err(SendError::Refused { claims, .. }) = sent {
-        heed(tx, claims, now)?;
+    match sent {
+        Ok(Sent::Receipt { claims, .. }) => heed(tx, claims, now)?,
+        Err(SendError::Refused { claims, .. }) => heed(tx, claims, now)?,
+        _ => {}
     }
     Ok(state)
 }

@@ -149,9 +149,7 @@ impl Site {
             Some(keyring) => (keyring, false),
             None => {
                 // before a key is made for it: is the token for this directory at all?
-                if let Some(here) =
-                    store.read(|tx| enroll::site(tx))?.filter(|here| here != token.epoch.kid().site().as_str())
-                {
+                if let Some(here) = store.read(enroll::site)?.filter(|here| here != token.epoch.kid().site().as_str()) {
                     return Err(EnrollError::OtherSite { here, token: token.epoch.kid().site().to_string() }.into());
                 }
                 (Keyring::create(&paths.key_file)?, sealed)
@@ -207,12 +205,12 @@ impl Site {
 
     /// Items of the outbox, oldest first.
     pub fn items(&self) -> Result<Vec<Item>, SiteError> {
-        Ok(self.store.read(|tx| outbox::list(tx))?)
+        Ok(self.store.read(outbox::list)?)
     }
 
     /// How many items stand where.
     pub fn tally(&self) -> Result<Tally, SiteError> {
-        Ok(self.store.read(|tx| outbox::tally(tx))?)
+        Ok(self.store.read(outbox::tally)?)
     }
 
     /// The bytes inside an item's token, as they are.
@@ -229,7 +227,7 @@ impl Site {
     /// Sequences of items whose bytes fail their hash or do not open. Those that waited are set aside: nobody could read
     /// them.
     pub fn check(&self, now: Timestamp) -> Result<Vec<u64>, SiteError> {
-        let mut bad = self.store.read(|tx| outbox::check(tx))?;
+        let mut bad = self.store.read(outbox::check)?;
         for item in self.items()? {
             if !bad.contains(&item.sequence) && matches!(self.show(item.sequence), Err(SiteError::NotOpened(_))) {
                 bad.push(item.sequence);

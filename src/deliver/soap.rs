@@ -6,6 +6,7 @@
 
 mod answer;
 
+use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(120);
 const HEAD_MAX: usize = 16 << 10;
 
 /// By which way to the central. One on loopback is reached straight, whatever this says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub enum Via {
     /// As `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
     #[default]
@@ -44,6 +45,17 @@ pub enum Via {
         /// Its user and secret.
         user: Option<(String, Zeroizing<String>)>,
     },
+}
+
+impl fmt::Debug for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => f.write_str("Environment"),
+            Self::Straight => f.write_str("Straight"),
+            Self::Proxy { url, user: None } => write!(f, "Proxy({url})"),
+            Self::Proxy { url, user: Some((name, _)) } => write!(f, "Proxy({url}, {name}, <secret>)"),
+        }
+    }
 }
 
 /// A channel that cannot be (exit code 2). No text shows a secret.

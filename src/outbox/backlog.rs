@@ -17,13 +17,6 @@ impl Backlog {
         Self { waiting: waiting.into(), old_next: false }
     }
 
-    /// Takes the next one out.
-    pub fn next(&mut self) -> Option<u64> {
-        let next = if self.old_next { self.waiting.pop_front() } else { self.waiting.pop_back() };
-        self.old_next = !self.old_next;
-        next
-    }
-
     /// How many are left.
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -35,14 +28,23 @@ impl Backlog {
     }
 }
 
+impl Iterator for Backlog {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let next = if self.old_next { self.waiting.pop_front() } else { self.waiting.pop_back() };
+        self.old_next = !self.old_next;
+        next
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[track_caller]
     fn check(waiting: &[u64], expected: &[u64]) {
-        let mut backlog = Backlog::new(waiting.to_vec());
-        let order: Vec<u64> = std::iter::from_fn(|| backlog.next()).collect();
+        let order: Vec<u64> = Backlog::new(waiting.to_vec()).collect();
         assert_eq!(order, expected);
     }
 

@@ -472,7 +472,7 @@ fn a_device_that_is_silent_keeps_its_memory() {
     let site = enrolled(dir.path());
     seal_one(&site, 1, at(0));
     let known = site.known_at(&address(1), 16_161).unwrap().unwrap();
-    assert_eq!(site.not_seen_since(at(50)).unwrap(), [known.clone()]);
+    assert_eq!(site.not_seen_since(at(50)).unwrap(), std::slice::from_ref(&known));
     let mut silent = printer(1, at(60));
     (silent.outcome, silent.identity, silent.network, silent.counters) = (Outcome::Unreachable, None, None, None);
     let mut sealer = site.sealer(terms(at(50))).unwrap();

@@ -75,7 +75,7 @@ impl Reply {
                     Some(SendError::Refused {
                         reason: proven.code.as_str().to_owned(),
                         refusal: jws.to_owned(),
-                        claims: proven.claims,
+                        claims: Box::new(proven.claims),
                     })
                 });
                 let unsure = || SendError::Unsure(format!("fault `{}` without a refusal that verifies", code.as_str()));
