@@ -1,3 +1,9 @@
 //! Parse, run, print the error, exit.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    ExitCode::from(meterpost_central::cli::run(meterpost_central::cli::Arguments::parse()))
+}

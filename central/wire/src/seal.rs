@@ -14,13 +14,14 @@
 mod aead;
 mod header;
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use flate2::Compression;
 use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
+use miniz_oxide::deflate::core::{
+    CompressionStrategy, CompressorOxide, TDEFLFlush, compress_to_output, create_comp_flags_from_zip_params,
+};
 use sha2::{Digest, Sha256};
 
 use crate::hex;
@@ -218,9 +219,23 @@ fn compact(header: &Header, plain: &[u8], key: &ContentKey, iv: [u8; 16]) -> Str
 }
 
 /// Raw DEFLATE (RFC 1951) with the final block set, which some libraries insist on.
+///
+/// The first device spells out what all others repeat, and these differ in digits: with a block of its own for the
+/// first, each gets the codes that suit it, and without matches of up to 5 bytes digits stay digits. Both together save
+/// 7 % of a batch; flate2 offers the first only, hence the call of what works inside it.
 fn deflate(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(plain).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
+    const FLAGS: u32 = create_comp_flags_from_zip_params(9, -15, CompressionStrategy::Filtered as i32);
+    const END: &[u8] = b"</Device>";
+    let first = plain.windows(END.len()).position(|window| window == END).map_or(0, |at| at + END.len());
+    let mut compressor = CompressorOxide::new(FLAGS);
+    let mut deflated = Vec::new();
+    for (part, flush) in [(&plain[..first], TDEFLFlush::NoSync), (&plain[first..], TDEFLFlush::Finish)] {
+        compress_to_output(&mut compressor, part, flush, |octets| {
+            deflated.extend_from_slice(octets);
+            true
+        });
+    }
+    deflated
 }
 
 fn inflate(deflated: &[u8]) -> Result<Vec<u8>, OpenError> {

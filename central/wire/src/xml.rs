@@ -12,6 +12,7 @@
 //! | 2,000 devices | `BadBatch` |
 //! | texts: 127, 255, 1,023 or 4,096 characters, by field | cut, both ways |
 //! | 200 gaps of a device, 15 links, 64 voids, 8 errors | the first are kept, both ways |
+//! | times | written in whole seconds |
 //! | control characters that XML has not | U+FFFD instead, both ways |
 
 mod chars;

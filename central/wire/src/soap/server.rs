@@ -118,7 +118,7 @@ pub fn submit_batch_response(
         out.value("disposition", Some(disposition.as_str()));
         out.text("receivedBatchId", Some(batch_id), ID_MAX);
         out.value("acknowledgedThrough", Some(acknowledged_through));
-        out.value("serverTime", Some(server_time));
+        out.time("serverTime", Some(server_time));
         out.text("receipt", Some(receipt), usize::MAX);
     })
 }

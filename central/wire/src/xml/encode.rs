@@ -5,7 +5,7 @@ mod device;
 use crate::batch::{Batch, Chain, Collector, Health, Sweep};
 
 use super::chars::SHORT;
-use super::out::{Attribute, Out};
+use super::out::{Attribute, Out, seconds};
 use super::{ERRORS_MAX, LINKS_MAX, NAMESPACE, VOIDS_MAX};
 
 pub(super) use device::device;
@@ -19,8 +19,8 @@ pub(super) fn batch<D: AsRef<str>>(batch: &Batch, devices: &[D], out: &mut Out) 
     attributes.push(("site", batch.site.as_str().into()));
     attributes.push(("sequence", batch.sequence.to_string().into()));
     attributes.extend(batch.previous.as_deref().map(|sha256| ("previous", sha256.into())));
-    attributes.push(("created", batch.created.to_string().into()));
-    attributes.extend(batch.due_next.map(|time| ("dueNext", time.to_string().into())));
+    attributes.push(("created", seconds(batch.created).into()));
+    attributes.extend(batch.due_next.map(|time| ("dueNext", seconds(time).into())));
     out.element("Batch", &attributes, |out| {
         collector(&batch.collector, out);
         batch.sweep.iter().for_each(|value| sweep(value, out));
@@ -44,8 +44,8 @@ fn sweep(sweep: &Sweep, out: &mut Out) {
     attributes.extend(sweep.part.map(|part| ("part", part.to_string().into())));
     attributes.extend(sweep.parts.map(|parts| ("parts", parts.to_string().into())));
     out.element("Sweep", &attributes, |out| {
-        out.value("StartedAt", Some(sweep.started_at));
-        out.value("EndedAt", sweep.ended_at);
+        out.time("StartedAt", Some(sweep.started_at));
+        out.time("EndedAt", sweep.ended_at);
         out.value("AddressesProbed", sweep.addresses_probed);
         out.value("DevicesAnswered", sweep.devices_answered);
         out.value("Printers", sweep.printers);
@@ -91,14 +91,14 @@ fn health(health: &Health, out: &mut Out) {
         out.value("QueueWaiting", health.queue_waiting);
         out.value("QueueHandedOver", health.queue_handed_over);
         out.value("QueueSetAside", health.queue_set_aside);
-        out.value("QueueOldestAt", health.queue_oldest_at);
+        out.time("QueueOldestAt", health.queue_oldest_at);
         out.value("SweepsNotSealed", health.sweeps_not_sealed);
         out.value("ClockSkewSeconds", health.clock_skew_seconds);
         out.text("Schedule", health.schedule.as_deref(), SHORT);
         if !health.errors.is_empty() {
             out.element("Errors", &[], |out| {
                 for error in health.errors.iter().take(ERRORS_MAX) {
-                    let attributes = [("at", error.at.to_string().into()), ("code", error.code.as_str().into())];
+                    let attributes = [("at", seconds(error.at).into()), ("code", error.code.as_str().into())];
                     out.leaf("Error", &attributes, &error.text, SHORT);
                 }
             });

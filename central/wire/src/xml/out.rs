@@ -3,10 +3,17 @@
 use std::borrow::Cow;
 use std::fmt::{Display, Write};
 
+use jiff::Timestamp;
+
 use super::chars::clean;
 
 /// Most characters of an attribute.
 const ATTRIBUTE: usize = super::chars::OIDS;
+
+/// The time as every batch writes it. Nothing is measured finer, and nine digits of chance in each device would be sealed.
+pub(crate) fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
 
 /// XML that grows.
 #[derive(Default)]
@@ -56,11 +63,16 @@ impl Out {
         }
     }
 
-    /// An element with a number, a time or a word of ours; nothing where there is none.
+    /// An element with a number or a word of ours; nothing where there is none.
     pub(crate) fn value(&mut self, name: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             let _ = write!(self.0, "<{name}>{value}</{name}>");
         }
+    }
+
+    /// An element with a time, in whole seconds; nothing where there is none.
+    pub(crate) fn time(&mut self, name: &str, time: Option<Timestamp>) {
+        self.value(name, time.map(seconds));
     }
 
     /// What was written before, by this very writer.

@@ -2,8 +2,8 @@
 
 use crate::hex;
 use crate::reading::{
-    Alert, AlertScope, Alerts, Capabilities, Cover, DetectedErrors, Firmware, Gap, GapReason, Identity, Mapping,
-    Network, Outcome, Reading, Scope, Status, Supply, Tray,
+    Alert, AlertScope, Alerts, Capabilities, Cover, DetectedErrors, Firmware, Gap, GapReason, Identity, LevelState,
+    Mapping, Network, Outcome, Reading, Scope, Status, Supply, Tray,
 };
 use crate::xml::chars::{LONG, NAME, SHORT};
 use crate::xml::cursor::{Element, Malformed};
@@ -214,6 +214,7 @@ fn supply(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Supply>, 
             _ => fields.unknown()?,
         }
     }
+    read.max_capacity_state = capacity_state(read.max_capacity, read.max_capacity_state);
     read.marker_index = fields.number_attribute(element, "markerIndex");
     Ok(index(element, fields).map(|index| Supply { index, ..read }))
 }
@@ -238,7 +239,13 @@ fn tray(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Tray>, Malf
             _ => fields.unknown()?,
         }
     }
+    read.max_capacity_state = capacity_state(read.max_capacity, read.max_capacity_state);
     Ok(index(element, fields).map(|index| Tray { index, ..read }))
+}
+
+/// A capacity that is there is known, unless it is said otherwise.
+fn capacity_state(value: Option<u64>, said: Option<LevelState>) -> Option<LevelState> {
+    said.or_else(|| value.map(|_| LevelState::Known))
 }
 
 fn cover(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Cover>, Malformed> {

@@ -23,7 +23,7 @@ pub(in crate::xml) fn device(reading: &Reading, out: &mut Out) {
     }
     let own = OwnPmd(mapping.map(|mapping| mapping.pmd.as_str()));
     out.element("Device", &attributes, |out| {
-        out.value("ReadAt", Some(reading.read_at));
+        out.time("ReadAt", Some(reading.read_at));
         out.value("Outcome", Some(reading.outcome.as_str()));
         reading.identity.iter().for_each(|value| identity(value, own, out));
         reading.network.iter().for_each(|value| network(value, out));
@@ -182,6 +182,11 @@ fn level(name: &str, value: Option<u64>, state: Option<LevelState>, out: &mut Ou
     out.value(&format!("{name}Basis"), state.map(level_basis));
 }
 
+/// A capacity that is there is a known one: saying so would cost a large MFP 1 kB, and a batch one device of 19.
+fn capacity(name: &str, value: Option<u64>, state: Option<LevelState>, out: &mut Out) {
+    level(name, value, state.filter(|state| value.is_none() || *state != LevelState::Known), out);
+}
+
 fn supply(supply: &Supply, own: OwnPmd<'_>, out: &mut Out) {
     let mut attributes: Vec<Attribute<'_>> = vec![("index", supply.index.to_string().into())];
     attributes.extend(supply.marker_index.map(|index| ("markerIndex", index.to_string().into())));
@@ -193,12 +198,12 @@ fn supply(supply: &Supply, own: OwnPmd<'_>, out: &mut Out) {
         out.text("MarkerColorantName", supply.colorant.as_deref(), SHORT);
         coded("MarkerColorantRole", supply.colorant_role.as_ref(), out);
         coded("MarkerSupplyCapacityUnit", supply.unit.as_ref(), out);
-        level("MarkerSupplyMaxCapacity", supply.max_capacity, supply.max_capacity_state, out);
+        capacity("MarkerSupplyMaxCapacity", supply.max_capacity, supply.max_capacity_state, out);
         level("MarkerSupplyCurrentLevel", supply.level, supply.level_state, out);
         out.value("RemainingPercent", supply.percent);
         out.text("SupplySerialNumber", supply.serial_number.as_deref(), SHORT);
         out.text("SupplyPartNumber", supply.part_number.as_deref(), SHORT);
-        out.value("SupplyInstalled", supply.installed);
+        out.time("SupplyInstalled", supply.installed);
         for (element, value) in [
             ("ImpressionsSinceInstalled", &supply.impressions_since_installed),
             ("ImpressionsRemaining", &supply.impressions_remaining),
@@ -211,7 +216,7 @@ fn supply(supply: &Supply, own: OwnPmd<'_>, out: &mut Out) {
 fn tray(element: &str, tray: &Tray, out: &mut Out) {
     out.element(element, &[("index", tray.index.to_string().into())], |out| {
         out.text("Name", tray.name.as_deref(), SHORT);
-        level("MaxCapacity", tray.max_capacity, tray.max_capacity_state, out);
+        capacity("MaxCapacity", tray.max_capacity, tray.max_capacity_state, out);
         level("Level", tray.level, tray.level_state, out);
     });
 }
@@ -242,8 +247,8 @@ fn alert(alert: &Alert, out: &mut Out) {
             out.leaf("Description", language.as_slice(), description, SHORT);
         }
         out.value("UpTimeTicks", alert.up_time_ticks);
-        out.value("Time", alert.time);
-        out.value("ClearTime", alert.clear_time);
+        out.time("Time", alert.time);
+        out.time("ClearTime", alert.clear_time);
     });
 }
 

@@ -1,0 +1,532 @@
+//! The command line: arguments to a command, a command to its exit code. Results go to standard output, everything else to
+//! standard error; the exit codes are those of CONTRACT 1.
+
+use std::fs;
+use std::io::{self, BufWriter, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use jiff::civil;
+use jiff::tz::TimeZone;
+use meterpost_wire::keys::Enc;
+use tokio::net::TcpListener;
+
+use crate::config::{self, Config, ConfigError, Overrides, Secret};
+use crate::export::{self, ExportError, Format, Wanted};
+use crate::sites::{self, Enrol, SiteError};
+use crate::store::{Store, StoreError};
+use crate::{StartError, accept, auth, clock, open, open_store};
+
+/// A certificate file for `--ca` is at most this long; enrolment tokens are at most 16 KiB.
+const CA_BYTES_MAX: usize = 10 << 10;
+
+/// Receives the sealed batches of meterpost collectors, shows and exports what they say.
+#[derive(Debug, Parser)]
+#[command(
+    name = "meterpost-central",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  meterpost-central site add \"Head office\" --central https://central.example\n  meterpost-central serve --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem\n\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file [default: /etc/meterpost/central.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "METERPOST_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Where the store lies [default: /var/lib/meterpost-central]
+    #[arg(long, global = true, value_name = "DIR", env = "METERPOST_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    /// The machine key [default: machine.key beside the configuration]
+    #[arg(long, global = true, value_name = "FILE", env = "METERPOST_KEY_FILE", hide_env_values = true)]
+    key_file: Option<PathBuf>,
+    /// Only errors in the log
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// More in the log; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// How the log is written
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive, show and export, until it is told to end
+    #[command(after_help = "Example:\n  meterpost-central serve --listen 127.0.0.1:8099\n  \
+                            meterpost-central serve --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem")]
+    Serve(Serve),
+    /// Sites and their enrolment tokens
+    #[command(
+        subcommand,
+        after_help = "Example:\n  meterpost-central site add \"Head office\" --central https://central.example"
+    )]
+    Site(Site),
+    /// Write what is stored to standard output
+    #[command(
+        subcommand,
+        after_help = "Example:\n  meterpost-central export readings --from 2026-11-01 --to 2026-12-01 > november.csv"
+    )]
+    Export(Export),
+    /// Compare every stored token with its hash and check the database; derive everything again
+    #[command(after_help = "Example:\n  meterpost-central check\n  meterpost-central check --rederive")]
+    Check {
+        /// Drop what is derived and make it again from the stored tokens
+        #[arg(long)]
+        rederive: bool,
+    },
+    /// People who may log in
+    #[command(subcommand, after_help = "Example:\n  meterpost-central user passwd admin < password.txt")]
+    User(User),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Address and port [default: 127.0.0.1:8099]; without TLS only a loopback address
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Certificate chain, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Password of the administrator made at the first start; without one it is invented and printed once
+    #[arg(long, value_name = "FILE")]
+    admin_password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Site {
+    /// Add a site and print its enrolment token
+    #[command(after_help = "Example:\n  meterpost-central site add \"Head office\" --central https://central.example")]
+    Add {
+        /// For people
+        name: String,
+        /// Cipher of the site's batches: A256CBC-HS512 or A128CBC-HS256
+        #[arg(long, default_value = "A256CBC-HS512", value_parser = parse_enc)]
+        enc: Enc,
+        #[command(flatten)]
+        enrol: EnrolArguments,
+    },
+    /// Print all sites
+    #[command(after_help = "Example:\n  meterpost-central site list")]
+    List,
+    /// Print the enrolment token of a site again
+    #[command(after_help = "Example:\n  meterpost-central site token \"Head office\"")]
+    Token {
+        /// Name or id
+        name: String,
+        #[command(flatten)]
+        enrol: EnrolArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+struct EnrolArguments {
+    /// Base URL as the site reaches this central [default: `public_url` of the configuration]
+    #[arg(long, value_name = "URL")]
+    central: Option<String>,
+    /// PEM file of the only CAs that the site is to trust for this central
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Mail address that takes batches
+    #[arg(long, value_name = "ADDRESS")]
+    mail_to: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Export {
+    /// One row for each device, as it stands now
+    #[command(after_help = "Example:\n  meterpost-central export devices --format json")]
+    Devices(ExportArguments),
+    /// One row for each reading with its counters
+    #[command(after_help = "Example:\n  meterpost-central export readings --site \"Head office\" --from 2026-11-01")]
+    Readings(ExportArguments),
+}
+
+#[derive(Debug, Args)]
+struct ExportArguments {
+    /// How rows are written
+    #[arg(long, value_enum, default_value = "csv")]
+    format: Format,
+    /// Only this site, by name or id
+    #[arg(long, value_name = "NAME")]
+    site: Option<String>,
+    /// Readings from this day or instant on (`2026-11-01`, `2026-11-01T06:00:00Z`)
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    from: Option<Timestamp>,
+    /// Readings before this day or instant
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    to: Option<Timestamp>,
+}
+
+#[derive(Debug, Subcommand)]
+enum User {
+    /// Set a password, read from standard input; ends all sessions and every lock
+    #[command(after_help = "Example:\n  meterpost-central user passwd admin < password.txt")]
+    Passwd {
+        /// The account: `admin` is the one made at the first start
+        name: String,
+    },
+}
+
+/// How a command ended badly.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    /// Exit 2: usage or configuration.
+    #[error("{0}")]
+    Usage(String),
+    /// Exit 1: the work.
+    #[error("{0}")]
+    Work(String),
+}
+
+/// How a command ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// Exit 0.
+    Whole,
+    /// Exit 3.
+    InPart,
+}
+
+/// Runs the command and returns its exit code.
+pub fn run(arguments: Arguments) -> u8 {
+    log_to_stderr(&arguments.common);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return 1;
+        }
+    };
+    match runtime.block_on(dispatch(arguments)) {
+        Ok(Done::Whole) => 0,
+        Ok(Done::InPart) => 3,
+        Err(error) => {
+            eprintln!("error: {error}");
+            if matches!(error, CommandError::Usage(_)) { 2 } else { 1 }
+        }
+    }
+}
+
+fn log_to_stderr(common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => tracing::Level::ERROR,
+        (false, 0) => tracing::Level::INFO,
+        (false, 1) => tracing::Level::DEBUG,
+        (false, _) => tracing::Level::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_target(false);
+    // A second call in one process (tests) keeps the first.
+    let _ = match common.log_format {
+        LogFormat::Text => log.with_ansi(false).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+async fn dispatch(arguments: Arguments) -> Result<Done, CommandError> {
+    let Arguments { common, command } = arguments;
+    let mut overrides = Overrides {
+        config: common.config,
+        data_dir: common.data_dir,
+        key_file: common.key_file,
+        admin_password: std::env::var("METERPOST_CENTRAL_ADMIN_PASSWORD").ok().map(Secret::new),
+        ..Overrides::default()
+    };
+    match command {
+        Command::Serve(serve) => {
+            overrides.listen = serve.listen;
+            overrides.tls_cert = serve.tls_cert;
+            overrides.tls_key = serve.tls_key;
+            overrides.admin_password_file = serve.admin_password_file;
+            run_serve(Config::load(overrides)?).await
+        }
+        Command::Site(site) => run_site(&Config::load(overrides)?, site).await,
+        Command::Export(export) => run_export(&Config::load(overrides)?, export).await,
+        Command::Check { rederive } => run_check(&Config::load(overrides)?, rederive).await,
+        Command::User(User::Passwd { name }) => run_passwd(&Config::load(overrides)?, &name).await,
+    }
+}
+
+async fn run_serve(config: Config) -> Result<Done, CommandError> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| CommandError::Work(format!("cannot listen on `{}`: {error}", config.listen)))?;
+    let address = listener.local_addr().map_err(|error| CommandError::Work(error.to_string()))?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    tracing::info!("listening on {scheme}://{address}");
+    crate::serve(config, listener, told_to_end()).await?;
+    tracing::info!("ended");
+    Ok(Done::Whole)
+}
+
+/// Resolves at Ctrl-C, and on Unix at SIGTERM.
+async fn told_to_end() {
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminated) = signal(SignalKind::terminate()) else { return interrupted.await };
+        tokio::select! {
+            () = interrupted => {}
+            _ = terminated.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    interrupted.await;
+}
+
+async fn run_site(config: &Config, site: Site) -> Result<Done, CommandError> {
+    let token = match site {
+        Site::Add { name, enc, enrol } => {
+            let enrol = enrol.checked(config)?;
+            sites::add(&open_store(config).await?, &name, enc, &enrol).await?
+        }
+        Site::Token { name, enrol } => {
+            let enrol = enrol.checked(config)?;
+            sites::token(&open_store(config).await?, &name, &enrol, clock::now()).await?
+        }
+        Site::List => return list_sites(&existing_store(config).await?).await,
+    };
+    print(|out| writeln!(out, "{}", *token))?;
+    Ok(Done::Whole)
+}
+
+async fn list_sites(store: &Store) -> Result<Done, CommandError> {
+    let sites = store.sites().await?;
+    let width = sites.iter().map(|site| site.name.chars().count()).max().unwrap_or(0).max(4);
+    print(|out| {
+        writeln!(
+            out,
+            "{:36}  {:width$}  {:>8}  {:>9}  {:>9}  last batch",
+            "site", "name", "devices", "highest", "complete"
+        )?;
+        for site in &sites {
+            let last = site.last.as_ref().map_or_else(
+                || "never".to_owned(),
+                |last| last.received_at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string(),
+            );
+            let forked = if site.forks.is_empty() { "" } else { "  forked" };
+            writeln!(
+                out,
+                "{}  {:width$}  {:>8}  {:>9}  {:>9}  {last}{forked}",
+                site.id, site.name, site.devices, site.highest, site.acknowledged_through
+            )?;
+        }
+        Ok(())
+    })?;
+    Ok(Done::Whole)
+}
+
+async fn run_export(config: &Config, export: Export) -> Result<Done, CommandError> {
+    let (Export::Devices(arguments) | Export::Readings(arguments)) = &export;
+    let store = existing_store(config).await?;
+    let site = match &arguments.site {
+        None => None,
+        Some(name) => {
+            let found = store.site(name.clone(), clock::now()).await?;
+            Some(found.ok_or_else(|| CommandError::Usage(SiteError::Unknown(name.clone()).to_string()))?.id.to_string())
+        }
+    };
+    let wanted = Wanted { site, from: arguments.from, to: arguments.to };
+    let mut out = BufWriter::new(io::stdout());
+    let written = match &export {
+        Export::Devices(_) => export::devices(&store, &wanted, arguments.format, &mut out).await,
+        Export::Readings(_) => export::readings(&store, &wanted, arguments.format, &mut out).await,
+    };
+    match written {
+        // `export … | head` is not an error.
+        Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Done::Whole),
+        Err(error) => Err(CommandError::Work(error.to_string())),
+        Ok(()) => Ok(Done::Whole),
+    }
+}
+
+async fn run_check(config: &Config, rederive: bool) -> Result<Done, CommandError> {
+    let store = existing_store(config).await?;
+    let checked = store.check(accept::digest).await?;
+    print(|out| {
+        writeln!(out, "{} tokens of {} bytes compared with their hashes", checked.tokens, checked.bytes)?;
+        checked.faults.iter().try_for_each(|fault| writeln!(out, "{fault}"))
+    })?;
+    if !checked.faults.is_empty() {
+        return Err(CommandError::Work(format!(
+            "{} faults: nothing was changed; restore the data directory from a backup",
+            checked.faults.len()
+        )));
+    }
+    if !rederive {
+        return Ok(Done::Whole);
+    }
+    let done = store
+        .rederive(|keys, token| open::open(keys, token).map(|(_, opened)| opened).map_err(|error| error.to_string()))
+        .await?;
+    print(|out| {
+        writeln!(out, "{} batches derived again: {} devices, {} readings", done.batches, done.devices, done.readings)?;
+        done.unreadable.iter().try_for_each(|line| writeln!(out, "{line}"))
+    })?;
+    Ok(if done.unreadable.is_empty() { Done::Whole } else { Done::InPart })
+}
+
+async fn run_passwd(config: &Config, name: &str) -> Result<Done, CommandError> {
+    let mut text = String::new();
+    let read = io::stdin().take(auth::PASSWORD_MAX as u64 + 3).read_to_string(&mut text);
+    read.map_err(|error| CommandError::Usage(format!("cannot read the password from standard input: {error}")))?;
+    let password = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    let store = open_store(config).await?;
+    if name != auth::ADMINISTRATOR && store.person(name.to_owned()).await?.is_none() {
+        return Err(CommandError::Usage(format!("there is no account `{name}`: `{}` is the one", auth::ADMINISTRATOR)));
+    }
+    auth::set_password(&store, name, &password).await.map_err(|error| CommandError::Usage(error.to_string()))?;
+    Ok(Done::Whole)
+}
+
+/// The store of commands that only look: there must be one.
+async fn existing_store(config: &Config) -> Result<Store, CommandError> {
+    if !Store::exists(&config.data_dir) {
+        return Err(CommandError::Usage(format!(
+            "there is no store in `{}`: `serve` or `site add` makes one, `--data-dir` names another place",
+            config.data_dir.display()
+        )));
+    }
+    Ok(open_store(config).await?)
+}
+
+impl EnrolArguments {
+    fn checked(self, config: &Config) -> Result<Enrol, CommandError> {
+        let url = self.central.as_ref().or(config.public_url.as_ref()).ok_or_else(|| {
+            CommandError::Usage(
+                "the site must know how to reach this central: give `--central URL`, or `public_url` in the configuration"
+                    .to_owned(),
+            )
+        })?;
+        let central = config::base_url(url).ok_or_else(|| {
+            CommandError::Usage(format!(
+                "`--central`: found `{url}`: `https://central.example` would be right, or `http:` with a loopback address"
+            ))
+        })?;
+        let ca_pem = self.ca.map(|path| {
+            let wrong = |why: String| CommandError::Usage(format!("`--ca`: `{}`: {why}", path.display()));
+            let pem = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+            if pem.len() > CA_BYTES_MAX {
+                return Err(wrong("longer than 10 KiB: give the CA's certificate alone".to_owned()));
+            }
+            if !pem.contains("-----BEGIN CERTIFICATE-----") {
+                return Err(wrong("no PEM certificate is in it".to_owned()));
+            }
+            Ok(pem)
+        });
+        Ok(Enrol { central, mail_to: self.mail_to, ca_pem: ca_pem.transpose()? })
+    }
+}
+
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CommandError> {
+    let mut out = BufWriter::new(io::stdout());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Work(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn parse_enc(text: &str) -> Result<Enc, String> {
+    Enc::parse(text).ok_or_else(|| "`A256CBC-HS512` or `A128CBC-HS256` would be right".to_owned())
+}
+
+/// An instant, or the start of a day in the local zone.
+fn parse_when(text: &str) -> Result<Timestamp, String> {
+    let day = || text.parse::<civil::Date>().ok()?.to_zoned(TimeZone::system()).ok().map(|zoned| zoned.timestamp());
+    text.parse().ok().or_else(day).ok_or_else(|| {
+        "a day such as `2026-11-01` or an instant such as `2026-11-01T06:00:00Z` would be right".to_owned()
+    })
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Key(text) => Self::Usage(text),
+            other => Self::Work(other.to_string()),
+        }
+    }
+}
+
+impl From<StartError> for CommandError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Store(error) => error.into(),
+            StartError::Key(_) | StartError::Password(auth::PasswordError::Length) => Self::Usage(error.to_string()),
+            StartError::Serve(crate::ServeError::Tls { .. } | crate::ServeError::Plain(_)) => {
+                Self::Usage(error.to_string())
+            }
+            other => Self::Work(other.to_string()),
+        }
+    }
+}
+
+impl From<SiteError> for CommandError {
+    fn from(error: SiteError) -> Self {
+        match error {
+            SiteError::Store(error) => error.into(),
+            other => Self::Usage(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_level_has_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let example = command.get_after_help().is_some_and(|help| help.to_string().contains("Example:"));
+            assert!(example, "`{path}` has no example");
+            command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| {
+                check(sub, &format!("{path} {}", sub.get_name()));
+            });
+        }
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        check(&command, "meterpost-central");
+    }
+
+    #[test]
+    fn days_and_instants_are_taken() {
+        assert!(parse_when("2026-11-01").is_ok());
+        assert_eq!(parse_when("2026-11-01T06:00:00Z"), Ok("2026-11-01T06:00:00Z".parse().expect("a time")));
+        assert!(parse_when("November").is_err());
+    }
+}

@@ -1,0 +1,306 @@
+//! What is stored, for other programs: CSV or JSON, a row at a time, so that an export of any size fits in memory.
+//!
+//! CSV is RFC 4180 with CR LF. A text that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, tab
+//! or CR) gets an apostrophe before it: device names are written by strangers. Numbers stand as they are, what is not
+//! known is empty and never 0. JSON is one array; absent keys are not known.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::store::{FleetRow, READINGS_PAGE, ReadingRow, ReadingsFrom, Store, StoreError};
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Comma separated values with a line of names.
+    Csv,
+    /// One JSON array.
+    Json,
+}
+
+/// Which rows are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// UUID of the only site.
+    pub site: Option<String>,
+    /// Effective time of the reading from here on.
+    pub from: Option<Timestamp>,
+    /// Effective time of the reading before this.
+    pub to: Option<Timestamp>,
+}
+
+/// Why an export ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Nobody reads on, or the disk is full.
+    #[error("cannot write the export: {0}")]
+    Write(#[from] io::Error),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Counters with a column of their own in `readings`, in this order; others follow in `other_counters` as `key=value`.
+const COUNTER_COLUMNS: [&str; 15] = [
+    "system.impressions",
+    "system.monochrome_impressions",
+    "system.full_color_impressions",
+    "system.impressions_two_sided",
+    "system.large_impressions",
+    "system.media_sheets",
+    "print.impressions",
+    "print.monochrome_impressions",
+    "print.full_color_impressions",
+    "copy.impressions",
+    "copy.monochrome_impressions",
+    "copy.full_color_impressions",
+    "fax_in.impressions",
+    "fax_out.images",
+    "scan.images",
+];
+
+/// Writes the devices, one row each, as they stand now.
+pub async fn devices(
+    store: &Store,
+    wanted: &Wanted,
+    format: Format,
+    out: &mut (impl Write + Send),
+) -> Result<(), ExportError> {
+    let mut fleet = store.fleet().await?;
+    fleet.retain(|row| {
+        wanted.site.as_ref().is_none_or(|site| *site == row.site)
+            && wanted.from.is_none_or(|from| row.read_at.is_some_and(|at| at >= from))
+            && wanted.to.is_none_or(|to| row.read_at.is_some_and(|at| at < to))
+    });
+    fleet.sort_by(|one, other| (&one.site_name, &one.summary.key).cmp(&(&other.site_name, &other.summary.key)));
+    let mut rows = Rows::begin(format, &DEVICE_COLUMNS, out)?;
+    for row in &fleet {
+        rows.write(device_cells(row))?;
+    }
+    Ok(rows.end()?)
+}
+
+/// Writes the readings, one row each, by effective time.
+pub async fn readings(
+    store: &Store,
+    wanted: &Wanted,
+    format: Format,
+    out: &mut (impl Write + Send),
+) -> Result<(), ExportError> {
+    let names: Vec<&str> =
+        READING_COLUMNS.iter().chain(&COUNTER_COLUMNS).copied().chain(["other_counters", "not_actual"]).collect();
+    let mut rows = Rows::begin(format, &names, out)?;
+    let mut from = ReadingsFrom { site: wanted.site.clone(), from: wanted.from, to: wanted.to, after: None };
+    loop {
+        let page = store.readings(from.clone()).await?;
+        for row in &page {
+            rows.write(reading_cells(row, format))?;
+        }
+        match page.last() {
+            Some(last) if page.len() == READINGS_PAGE => {
+                from.after = Some((last.effective_at, last.device.clone(), last.read_at));
+            }
+            _ => return Ok(rows.end()?),
+        }
+    }
+}
+
+const DEVICE_COLUMNS: [&str; 21] = [
+    "site",
+    "site_id",
+    "device",
+    "key",
+    "vendor",
+    "model",
+    "serial_number",
+    "asset_tag",
+    "name",
+    "location",
+    "address",
+    "read_at",
+    "outcome",
+    "state",
+    "system.impressions",
+    "system.monochrome_impressions",
+    "system.full_color_impressions",
+    "lowest_supply",
+    "lowest_supply_percent",
+    "alerts",
+    "worst_alert",
+];
+
+fn device_cells(row: &FleetRow) -> Vec<Value> {
+    let summary = &row.summary;
+    vec![
+        json!(row.site_name),
+        json!(row.site),
+        json!(row.id),
+        json!(summary.key),
+        json!(summary.vendor),
+        json!(summary.model),
+        json!(summary.serial),
+        json!(summary.asset_tag),
+        json!(summary.name),
+        json!(summary.location),
+        json!(summary.address),
+        json!(row.read_at.map(|at| at.to_string())),
+        json!(summary.outcome),
+        json!(summary.state),
+        json!(summary.total),
+        json!(summary.mono),
+        json!(summary.color),
+        json!(summary.lowest.as_ref().map(|lowest| &lowest.name)),
+        json!(summary.lowest.as_ref().map(|lowest| lowest.percent)),
+        json!(summary.alerts),
+        json!(summary.worst.map(crate::derive::Severity::as_str)),
+    ]
+}
+
+const READING_COLUMNS: [&str; 11] = [
+    "site",
+    "site_id",
+    "device",
+    "key",
+    "vendor",
+    "model",
+    "serial_number",
+    "read_at",
+    "effective_at",
+    "sequence",
+    "outcome",
+];
+
+fn reading_cells(row: &ReadingRow, format: Format) -> Vec<Value> {
+    let summary = &row.summary;
+    let mut cells = vec![
+        json!(row.site_name),
+        json!(row.site),
+        json!(row.device),
+        json!(summary.key),
+        json!(summary.vendor),
+        json!(summary.model),
+        json!(summary.serial),
+        json!(row.read_at.to_string()),
+        json!(row.effective_at.to_string()),
+        json!(row.sequence),
+        json!(row.outcome),
+    ];
+    cells.extend(COUNTER_COLUMNS.iter().map(|key| json!(row.counters.get(*key).map(|count| count.value))));
+    let others = row.counters.iter().filter(|(key, _)| !COUNTER_COLUMNS.contains(&key.as_str()));
+    let doubtful = row.counters.iter().filter(|(_, count)| count.basis != "actual");
+    match format {
+        Format::Csv => {
+            let join = |pairs: Vec<String>| if pairs.is_empty() { Value::Null } else { json!(pairs.join(" ")) };
+            cells.push(join(others.map(|(key, count)| format!("{key}={}", count.value)).collect()));
+            cells.push(join(doubtful.map(|(key, count)| format!("{key}={}", count.basis)).collect()));
+        }
+        Format::Json => {
+            let object = |pairs: Map<String, Value>| if pairs.is_empty() { Value::Null } else { Value::Object(pairs) };
+            cells.push(object(others.map(|(key, count)| (key.clone(), json!(count.value))).collect()));
+            cells.push(object(doubtful.map(|(key, count)| (key.clone(), json!(count.basis))).collect()));
+        }
+    }
+    cells
+}
+
+/// Rows on their way out.
+struct Rows<'o, W: Write> {
+    format: Format,
+    names: Vec<String>,
+    first: bool,
+    out: &'o mut W,
+}
+
+impl<'o, W: Write> Rows<'o, W> {
+    fn begin(format: Format, names: &[&str], out: &'o mut W) -> io::Result<Self> {
+        match format {
+            Format::Csv => write!(out, "{}\r\n", names.join(","))?,
+            Format::Json => write!(out, "[")?,
+        }
+        Ok(Self { format, names: names.iter().map(|name| (*name).to_owned()).collect(), first: true, out })
+    }
+
+    fn write(&mut self, cells: Vec<Value>) -> io::Result<()> {
+        match self.format {
+            Format::Csv => write!(self.out, "{}\r\n", cells.iter().map(csv_cell).collect::<Vec<_>>().join(","))?,
+            Format::Json => {
+                let known = self.names.iter().cloned().zip(cells).filter(|(_, cell)| !cell.is_null());
+                let object = Value::Object(known.collect());
+                write!(self.out, "{}\n{object}", if self.first { "" } else { "," })?;
+            }
+        }
+        self.first = false;
+        Ok(())
+    }
+
+    fn end(self) -> io::Result<()> {
+        if self.format == Format::Json {
+            writeln!(self.out, "{}]", if self.first { "" } else { "\n" })?;
+        }
+        self.out.flush()
+    }
+}
+
+fn csv_cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => return String::new(),
+        Value::String(text) => text,
+        number => return number.to_string(),
+    };
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let guarded = if formula { format!("'{text}") } else { text.clone() };
+    if guarded.contains(['"', ',', '\r', '\n', ';', '\t', '\'']) {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
+    } else {
+        guarded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: Value, expected: &str) {
+        assert_eq!(csv_cell(&value), expected);
+    }
+
+    #[test]
+    fn a_name_that_a_spreadsheet_would_run_is_made_a_text() {
+        check(json!("=HYPERLINK(\"http://x\")"), "\"'=HYPERLINK(\"\"http://x\"\")\"");
+        for text in ["+1", "-1", "@x", "\tx", "\rx"] {
+            assert!(csv_cell(&json!(text)).starts_with("\"'"), "{text:?}");
+        }
+        check(json!("HP LaserJet"), "HP LaserJet");
+    }
+
+    #[test]
+    fn what_is_not_known_is_empty_and_never_zero() {
+        check(Value::Null, "");
+        check(json!(0), "0");
+    }
+
+    #[test]
+    fn separators_and_line_ends_are_quoted() {
+        check(json!("a,b"), "\"a,b\"");
+        check(json!("a\nb"), "\"a\nb\"");
+    }
+
+    fn written(format: Format, rows: Vec<Vec<Value>>) -> String {
+        let mut out = Vec::new();
+        let mut writer = Rows::begin(format, &["a", "b"], &mut out).expect("memory");
+        rows.into_iter().for_each(|row| writer.write(row).expect("memory"));
+        writer.end().expect("memory");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn json_leaves_out_what_is_not_known() {
+        assert_eq!(written(Format::Json, vec![]), "[]\n");
+        let text = written(Format::Json, vec![vec![json!(1), Value::Null], vec![json!(2), json!("x")]]);
+        assert_eq!(text, "[\n{\"a\":1},\n{\"a\":2,\"b\":\"x\"}\n]\n");
+        assert_eq!(written(Format::Csv, vec![vec![json!(1), Value::Null]]), "a,b\r\n1,\r\n");
+    }
+}

@@ -1,0 +1,218 @@
+//! Counters over time as an SVG drawn here: no script, nothing loaded from elsewhere, readable by a screen reader. Pure.
+
+use std::fmt::Write;
+
+use jiff::{Timestamp, ToSpan, Unit, Zoned, civil::Date, tz::TimeZone};
+
+use super::words::grouped;
+use crate::store::History;
+
+/// Points of one line; more are thinned evenly, first and last kept.
+const POINTS_MAX: usize = 400;
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 260.0;
+const LEFT: f64 = 76.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 30.0;
+
+/// The counters that are drawn, with the class that gives the line its colour.
+const LINES: [(&str, &str, &str); 3] = [
+    ("system.impressions", "Total", "line-total"),
+    ("system.monochrome_impressions", "Mono", "line-mono"),
+    ("system.full_color_impressions", "Colour", "line-color"),
+];
+
+/// A drawn chart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chart {
+    /// The whole `<svg>` element; all text in it is ours.
+    pub svg: String,
+    /// Name and style class of each line that is in it.
+    pub legend: Vec<(&'static str, &'static str)>,
+}
+
+/// Draws what there is; `None` with fewer than two readings, where a line would say nothing.
+pub fn draw(history: &[History]) -> Option<Chart> {
+    let lines: Vec<(&str, &str, Vec<(Timestamp, u64)>)> = LINES
+        .iter()
+        .map(|(key, name, class)| (*name, *class, thinned(points(history, key))))
+        .filter(|(_, _, points)| points.len() > 1)
+        .collect();
+    let times = || lines.iter().flat_map(|(_, _, points)| points.iter().map(|(at, _)| *at));
+    let values = || lines.iter().flat_map(|(_, _, points)| points.iter().map(|(_, value)| *value));
+    let (first, last) = (times().min()?, times().max()?);
+    if first == last {
+        return None;
+    }
+    let (low, high, step) = scale(values().min()?, values().max()?);
+    let seconds = last.duration_since(first).as_secs_f64();
+    let x = |at: Timestamp| LEFT + at.duration_since(first).as_secs_f64() / seconds * (WIDTH - LEFT - RIGHT);
+    let y = |value: u64| {
+        let part = (value.saturating_sub(low)) as f64 / (high - low) as f64;
+        HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
+    };
+
+    let mut svg = format!(
+        r#"<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="chart-title"><title id="chart-title">Lifetime counters from {} to {}, {} readings</title>"#,
+        day(first),
+        day(last),
+        history.len()
+    );
+    for value in (low..=high).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+        let height = y(value);
+        let _ = write!(
+            svg,
+            r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{height:.1}" y2="{height:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+            WIDTH - RIGHT,
+            LEFT - 8.0,
+            height + 4.0,
+            grouped(value)
+        );
+    }
+    for (at, text) in days(first, last) {
+        let place = x(at);
+        let _ = write!(
+            svg,
+            r#"<line class="grid" x1="{place:.1}" x2="{place:.1}" y1="{TOP}" y2="{:.1}"/><text class="tick" x="{place:.1}" y="{:.1}" text-anchor="middle">{text}</text>"#,
+            HEIGHT - BOTTOM,
+            HEIGHT - BOTTOM + 18.0
+        );
+    }
+    for (name, class, points) in &lines {
+        let _ = write!(svg, r#"<g class="{class}"><title>{name}</title><polyline points=""#);
+        for (at, value) in points {
+            let _ = write!(svg, "{:.1},{:.1} ", x(*at), y(*value));
+        }
+        svg.push_str(r#""/>"#);
+        if let Some((at, value)) = points.last() {
+            let _ = write!(svg, r#"<circle cx="{:.1}" cy="{:.1}" r="3.5"/>"#, x(*at), y(*value));
+        }
+        svg.push_str("</g>");
+    }
+    svg.push_str("</svg>");
+    Some(Chart { svg, legend: lines.iter().map(|(name, class, _)| (*name, *class)).collect() })
+}
+
+fn points(history: &[History], key: &str) -> Vec<(Timestamp, u64)> {
+    history.iter().filter_map(|reading| Some((reading.at, reading.counters.get(key)?.value))).collect()
+}
+
+fn thinned(points: Vec<(Timestamp, u64)>) -> Vec<(Timestamp, u64)> {
+    if points.len() <= POINTS_MAX {
+        return points;
+    }
+    let last = points.len() - 1;
+    (0..POINTS_MAX).map(|index| points[index * last / (POINTS_MAX - 1)]).collect()
+}
+
+/// Bounds and distance of the grid lines: three to six of them, at 1, 2 or 5 times a power of ten.
+fn scale(low: u64, high: u64) -> (u64, u64, u64) {
+    let range = (high - low).max(4);
+    let mut step = 1u64;
+    let mut factors = [2, 5, 10].into_iter().cycle();
+    let mut decade = 1u64;
+    while range / step > 5 {
+        let factor = factors.next().unwrap_or(10);
+        step = decade.saturating_mul(factor);
+        if factor == 10 {
+            decade = step;
+        }
+    }
+    let low = low / step * step;
+    let high = high.div_ceil(step).saturating_mul(step).max(low + step);
+    (low, high, step)
+}
+
+/// Up to six marks on the axis of time: midnights, or the two ends when they lie within a day.
+fn days(first: Timestamp, last: Timestamp) -> Vec<(Timestamp, String)> {
+    let (from, to) = (local(first), local(last));
+    let length = i64::from((to.date() - from.date()).total((Unit::Day, from.date())).unwrap_or(0.0) as i32);
+    if length < 2 {
+        return vec![(first, from.strftime("%H:%M").to_string()), (last, to.strftime("%H:%M").to_string())];
+    }
+    let step = ((length + 5) / 6).max(1);
+    let mut marks = Vec::new();
+    let mut date: Date = from.date();
+    while let Ok(next) = date.checked_add(step.days()) {
+        date = next;
+        match date.to_zoned(TimeZone::system()) {
+            Ok(midnight) if midnight.timestamp() < last => {
+                marks.push((midnight.timestamp(), date.strftime("%-d %b").to_string()));
+            }
+            _ => break,
+        }
+    }
+    marks
+}
+
+fn day(at: Timestamp) -> String {
+    local(at).strftime("%Y-%m-%d").to_string()
+}
+
+fn local(at: Timestamp) -> Zoned {
+    at.to_zoned(TimeZone::system())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::store::CountRow;
+
+    fn history(totals: &[u64]) -> Vec<History> {
+        totals
+            .iter()
+            .zip(0i64..)
+            .map(|(total, day)| History {
+                at: Timestamp::from_second(1_800_000_000 + day * 86_400).expect("a time"),
+                counters: BTreeMap::from([(
+                    "system.impressions".to_owned(),
+                    CountRow { value: *total, basis: "actual".to_owned() },
+                )]),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn one_reading_makes_no_line() {
+        assert_eq!(draw(&history(&[])), None);
+        assert_eq!(draw(&history(&[100])), None);
+    }
+
+    #[test]
+    fn only_counters_that_were_read_are_drawn() {
+        let chart = draw(&history(&[100, 150, 220])).expect("a chart");
+        assert_eq!(chart.legend, [("Total", "line-total")]);
+        let document = roxmltree::Document::parse(&chart.svg).expect("well-formed");
+        let line = document.descendants().find(|node| node.has_tag_name("polyline")).expect("a line");
+        assert_eq!(line.attribute("points").expect("points").split_whitespace().count(), 3);
+    }
+
+    #[test]
+    fn a_counter_that_stands_still_is_a_flat_line() {
+        let chart = draw(&history(&[5, 5])).expect("a chart");
+        assert!(roxmltree::Document::parse(&chart.svg).is_ok());
+    }
+
+    #[test]
+    fn thousands_of_readings_are_thinned() {
+        let totals: Vec<u64> = (0..3_000).collect();
+        let chart = draw(&history(&totals)).expect("a chart");
+        assert!(chart.svg.len() < 20_000, "{}", chart.svg.len());
+    }
+
+    #[test]
+    fn grid_lines_are_few_and_round() {
+        for (low, high, expected) in [
+            (0, 0, (0, 1, 1)),
+            (100, 220, (100, 250, 50)),
+            (0, 4_294_967_295, (0, 5_000_000_000, 1_000_000_000)),
+            (7, 9, (7, 9, 1)),
+        ] {
+            assert_eq!(scale(low, high), expected, "{low} {high}");
+        }
+    }
+}

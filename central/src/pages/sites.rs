@@ -1,0 +1,200 @@
+//! The sites: what came last, what is missing, who has gone silent.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use jiff::Timestamp;
+
+use super::{Frame, frame, render, words};
+use crate::clock;
+use crate::derive::times::SKEW_MAX;
+use crate::error::Failure;
+use crate::router::App;
+use crate::store::{LastBatch, SiteRow};
+
+#[derive(Template)]
+#[template(path = "sites.html")]
+struct SitesPage {
+    frame: Frame,
+    sites: Vec<Site>,
+}
+
+struct Site {
+    name: String,
+    query: String,
+    state: String,
+    class: &'static str,
+    /// Class and text.
+    notices: Vec<(&'static str, String)>,
+    facts: Vec<(&'static str, String)>,
+}
+
+/// GET /sites
+pub async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
+    let frame = frame(&app, &headers, "sites", "/sites").await?;
+    let now = clock::now();
+    let sites = app.store.sites().await?.iter().map(|site| card(site, now)).collect();
+    render(&SitesPage { frame, sites })
+}
+
+fn card(site: &SiteRow, now: Timestamp) -> Site {
+    let broken = site.last.as_ref().and_then(|last| last.promise_at).filter(|promise| *promise < now);
+    let notices = notices(site, broken, now);
+    let (state, class) = match (&site.last, broken, notices.is_empty()) {
+        (None, ..) => ("waiting for the first batch".to_owned(), "calm"),
+        (_, Some(promise), _) => (format!("silent for {}", words::age(promise, now)), "critical"),
+        (_, None, false) => ("look here".to_owned(), "warning"),
+        (_, None, true) => ("as promised".to_owned(), "good"),
+    };
+    Site { name: site.name.clone(), query: words::encoded(&site.name), state, class, notices, facts: facts(site, now) }
+}
+
+fn notices(site: &SiteRow, broken: Option<Timestamp>, now: Timestamp) -> Vec<(&'static str, String)> {
+    let mut notices = Vec::new();
+    if let Some(promise) = broken {
+        notices.push((
+            "bad",
+            format!(
+                "The promise is broken: the next batch was due {} ago, {}.",
+                words::age(promise, now),
+                words::local(promise)
+            ),
+        ));
+    }
+    if !site.forks.is_empty() {
+        let numbers: Vec<(u64, u64)> = site.forks.iter().map(|number| (*number, *number)).collect();
+        notices.push((
+            "bad",
+            format!(
+                "Forked: two tokens used sequence {}. A collector was cloned, or a backup of one was restored. Both are kept.",
+                words::ranges(&numbers)
+            ),
+        ));
+    }
+    if !site.missing.is_empty() {
+        notices.push(("", format!("Missing batches: {}.", words::ranges(&site.missing))));
+    }
+    for (number, what) in [
+        (site.quarantined, "refused and kept in quarantine"),
+        (site.needs_upgrade, "stored for a newer central than this one"),
+        (site.set_aside, "devices set aside because they could not be read"),
+    ] {
+        if number > 0 {
+            notices.push(("", format!("{} {what}.", words::grouped(number))));
+        }
+    }
+    if let Some(last) = &site.last {
+        notices.extend(last.flags.iter().map(|flag| ("", flag_text(flag).to_owned())));
+        notices.extend(skew(last));
+        notices.extend(last.report.errors.iter().map(|error| ("", format!("The site reports {error}"))));
+    }
+    notices
+}
+
+fn skew(last: &LastBatch) -> Option<(&'static str, String)> {
+    let seconds =
+        last.report.clock_skew_seconds.filter(|seconds| seconds.unsigned_abs() > SKEW_MAX.as_secs().unsigned_abs())?;
+    let side = if seconds > 0 { "ahead" } else { "behind" };
+    Some(("", format!("The site's clock is {} min {side}.", seconds.unsigned_abs() / 60)))
+}
+
+fn flag_text(flag: &str) -> &str {
+    match flag {
+        "clock_ahead" => "The site's clock was ahead when it sealed the last batch; times are corrected.",
+        "due_next_ignored" => "The last batch promised the next one for an impossible time.",
+        "link_ignored" | "void_ignored" => "The last batch says something about numbers that are not below its own.",
+        "previous_absent" => "The last batch does not name the one before it.",
+        "previous_wrong" => "The last batch names a wrong one as the one before it.",
+        "device_repeated" => "The last batch has a device twice; the first one counts.",
+        other => other,
+    }
+}
+
+fn facts(site: &SiteRow, now: Timestamp) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("Devices", words::grouped(site.devices))];
+    if let Some(last) = &site.last {
+        let when = |at: Timestamp| match words::age(at, now) {
+            age if age == "just now" => age,
+            age => format!("{age} ago, {}", words::local(at)),
+        };
+        facts.push(("Last batch", format!("{}, {}", last.sequence, when(last.received_at))));
+        if let Some(promise) = last.promise_at.filter(|promise| *promise >= now) {
+            facts.push(("Next by", words::local(promise)));
+        }
+        if let Some((asked, answered, printers)) = last.report.sweep {
+            facts.push((
+                "Last sweep",
+                format!("{} addresses, {} answered, {} printers", words::grouped(asked.into()), answered, printers),
+            ));
+        }
+        facts.push(("Highest", words::grouped(site.highest)));
+        facts.push(("Complete up to", words::grouped(site.acknowledged_through)));
+        if let Some(waiting) = last.report.queue_waiting.filter(|waiting| *waiting > 0) {
+            facts.push(("Waiting there", format!("{waiting} batches")));
+        }
+        facts.push(("Collector", last.report.collector.clone()));
+    }
+    facts.push(("Site id", site.id.clone()));
+    facts.push(("Epoch", site.epoch.to_string()));
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::derive::SiteReport;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).expect("a time")
+    }
+
+    fn site(promise_minutes: i64) -> SiteRow {
+        SiteRow {
+            id: "6f1c2a52-8a0b-4d0e-9a57-0c8e5d2b7f10".to_owned(),
+            name: "North".to_owned(),
+            epoch: 1,
+            added_at: now(),
+            last: Some(LastBatch {
+                sequence: 7,
+                created_at: now(),
+                received_at: now(),
+                promise_at: Some(now() + SignedDuration::from_mins(promise_minutes)),
+                flags: Vec::new(),
+                report: SiteReport::default(),
+            }),
+            acknowledged_through: 7,
+            highest: 7,
+            missing: Vec::new(),
+            forks: Vec::new(),
+            devices: 3,
+            quarantined: 0,
+            set_aside: 0,
+            needs_upgrade: 0,
+        }
+    }
+
+    #[test]
+    fn silence_is_a_broken_promise_and_not_a_guess() {
+        assert_eq!(card(&site(30), now()).state, "as promised");
+        let card = card(&site(-180), now());
+        assert_eq!((card.state.as_str(), card.class), ("silent for 3 h", "critical"));
+        let without = SiteRow { last: None, ..site(0) };
+        assert_eq!(super::card(&without, now()).state, "waiting for the first batch");
+    }
+
+    #[test]
+    fn forks_gaps_and_skew_are_told() {
+        let mut row = site(30);
+        row.forks = vec![5];
+        row.missing = vec![(2, 3)];
+        row.last.as_mut().expect("a batch").report.clock_skew_seconds = Some(-900);
+        let texts: Vec<String> = card(&row, now()).notices.into_iter().map(|(_, text)| text).collect();
+        assert!(texts[0].starts_with("Forked: two tokens used sequence 5."), "{texts:?}");
+        assert_eq!(texts[1..], ["Missing batches: 2–3.", "The site's clock is 15 min behind."]);
+    }
+}

@@ -1,0 +1,117 @@
+//! The SOAP endpoint: headers, then the body, then [`accept`]. Who does not authenticate gets a bare 401, and not a byte of
+//! the body is looked at before that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use meterpost_wire::soap::{self, CentralFault, Fault, FaultCode};
+
+use super::Peer;
+use crate::accept::{self, Submission};
+use crate::clock;
+use crate::error;
+use crate::router::App;
+use crate::store::SiteKeys;
+
+/// A body that has not arrived by then is given up with 408.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Told to those who come too often or when there is no room for their body.
+const COME_BACK_SECONDS: u32 = 30;
+
+/// GET /soap/v1?wsdl: the description of the service at its configured address. Without the query, the same.
+pub async fn description(State(app): State<Arc<App>>, _uri: Uri) -> Response {
+    let address = format!("{}{}", app.config.base_url(), soap::PATH);
+    ([(CONTENT_TYPE, soap::CONTENT_TYPE)], soap::wsdl(&address)).into_response()
+}
+
+/// POST /soap/v1
+pub async fn soap(State(app): State<Arc<App>>, Peer(peer): Peer, request: Request) -> Response {
+    let now = clock::now();
+    if !app.addresses.admit(peer, now) || !app.strangers.has_left(&peer, now) {
+        return too_many();
+    }
+    let keys = match super::site(&app.store, request.headers(), now).await {
+        Ok(Some(keys)) => keys,
+        Ok(None) => {
+            app.strangers.admit(peer, now);
+            tracing::warn!(%peer, "a submission did not authenticate");
+            return unauthorized();
+        }
+        Err(failure) => return fault(&error::storage_fault(&failure.to_string())),
+    };
+    if !app.sites.admit(keys.id.clone(), now) {
+        tracing::warn!(site = %keys.id, "a site comes too often");
+        return too_many();
+    }
+    let Ok(_permit) = app.bodies.try_acquire() else {
+        let retry_after_seconds = Some(COME_BACK_SECONDS);
+        return fault(&Fault::Central(CentralFault { code: FaultCode::Busy, retry_after_seconds, refusal: None }));
+    };
+    let body = match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &app)).await {
+        Ok(Ok(body)) => body,
+        // 413 when it is over the limit.
+        Ok(Err(rejection)) => return rejection.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
+    match answer(&app, &keys, body, now).await {
+        Ok(xml) => xml_response(StatusCode::OK, xml),
+        Err(refused) => fault(&refused),
+    }
+}
+
+async fn answer(app: &App, keys: &SiteKeys, body: Bytes, now: Timestamp) -> Result<String, Fault> {
+    // 1.5 MiB of hostile XML is milliseconds, and none of them on the thread that serves.
+    let request = tokio::task::spawn_blocking(move || soap::parse_request(&body))
+        .await
+        .map_err(|error| error::storage_fault(&error.to_string()))?
+        .inspect_err(|fault| tracing::warn!(site = %keys.id, ?fault, "a request was not understood"))?;
+    let batch = match request {
+        soap::Request::SubmitBatch(batch) => batch,
+        soap::Request::FetchSettings(_) => return Err(FaultCode::NotAvailable.into()),
+    };
+    let submission =
+        Submission { site: batch.site_id, batch_id: batch.batch_id, sequence: batch.sequence, token: batch.envelope };
+    let (batch_id, sequence) = (submission.batch_id.clone(), submission.sequence);
+    let accepted = accept::accept(&app.store, keys, submission, now)
+        .await
+        .map_err(|refused| error::submission_fault(refused, &keys.id, sequence))?;
+    tracing::info!(site = %keys.id, sequence, disposition = accepted.disposition.as_str(), "batch");
+    Ok(soap::submit_batch_response(
+        accepted.disposition,
+        &batch_id,
+        accepted.progress.acknowledged_through,
+        now,
+        &accepted.receipt,
+    ))
+}
+
+fn unauthorized() -> Response {
+    let mut headers = HeaderMap::new();
+    headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"meterpost\""));
+    headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"meterpost\""));
+    (StatusCode::UNAUTHORIZED, headers).into_response()
+}
+
+fn too_many() -> Response {
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, HeaderValue::from(COME_BACK_SECONDS))]).into_response()
+}
+
+/// SOAP 1.1 sends every fault with 500; clients look for it there.
+fn fault(fault: &Fault) -> Response {
+    let mut response = xml_response(StatusCode::INTERNAL_SERVER_ERROR, fault.to_xml());
+    if let Fault::Central(CentralFault { retry_after_seconds: Some(seconds), .. }) = fault {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*seconds));
+    }
+    response
+}
+
+fn xml_response(status: StatusCode, xml: String) -> Response {
+    (status, [(CONTENT_TYPE, soap::CONTENT_TYPE)], xml).into_response()
+}

@@ -1,0 +1,90 @@
+//! Making a site, and the enrolment token that a person carries to it. The token is the only thing that ever goes from
+//! here to a site by another way than as the answer to its own request.
+
+use jiff::Timestamp;
+use meterpost_wire::enrolment::Enrolment;
+use meterpost_wire::keys::{Enc, Epoch, Kid, SiteId};
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::store::{NewSite, SiteKeys, Store, StoreError};
+
+/// Characters of a site's name.
+pub const NAME_MAX: usize = 255;
+
+/// A token for a site that has sent something starts this far above what is stored, so that what a lost machine may have
+/// sealed and not delivered is never used again (`standards.md` 2.4).
+const SEQUENCE_JUMP: u64 = 1_000;
+
+/// What the token says besides the keys.
+#[derive(Clone, Debug)]
+pub struct Enrol {
+    /// Base URL as the site reaches this central, checked by [`crate::config::base_url`].
+    pub central: String,
+    /// Mail address that takes batches.
+    pub mail_to: Option<String>,
+    /// PEM of the only CAs that the site is to trust for `central`.
+    pub ca_pem: Option<String>,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// Names are how people tell sites apart.
+    #[error("there is a site `{0}` already: `site token` prints its enrolment token again")]
+    NameTaken(String),
+    /// Empty, or too long, or with control characters.
+    #[error("`{0}` is no name for a site: 1 to 255 printable characters would be")]
+    BadName(String),
+    /// No site has this name or id.
+    #[error("there is no site `{0}`: `site list` prints them all")]
+    Unknown(String),
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Adds a site and returns its enrolment token.
+pub async fn add(store: &Store, name: &str, enc: Enc, enrol: &Enrol) -> Result<Zeroizing<String>, SiteError> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(SiteError::BadName(name.chars().take(64).filter(|letter| !letter.is_control()).collect()));
+    }
+    let broken = |error: String| SiteError::Store(StoreError::Broken(error));
+    let id = SiteId::parse(&clock::random_uuid()).map_err(|error| broken(error.to_string()))?;
+    let kid = Kid::new(id, 1).ok_or_else(|| broken("epoch 1 is none".to_owned()))?;
+    let epoch = Epoch::new(kid, enc, clock::random_bytes());
+    let site = NewSite { name: name.to_owned(), epoch: epoch.clone() };
+    if !store.add_site(site, clock::now()).await? {
+        return Err(SiteError::NameTaken(name.to_owned()));
+    }
+    Ok(enrolment(name, epoch, enrol, None))
+}
+
+/// The enrolment token of a site again, for its current epoch. Once anything is stored it starts 1,000 above that.
+pub async fn token(
+    store: &Store,
+    name_or_id: &str,
+    enrol: &Enrol,
+    now: Timestamp,
+) -> Result<Zeroizing<String>, SiteError> {
+    let unknown = || SiteError::Unknown(name_or_id.to_owned());
+    let site: SiteKeys = store.site(name_or_id.trim().to_owned(), now).await?.ok_or_else(unknown)?;
+    let epoch = site.epoch(site.current).ok_or_else(unknown)?.clone();
+    let highest = store.progress(site.id.to_string()).await?.highest;
+    let sequence = (highest > 0).then_some(highest + SEQUENCE_JUMP);
+    Ok(enrolment(&site.name, epoch, enrol, sequence))
+}
+
+fn enrolment(name: &str, epoch: Epoch, enrol: &Enrol, sequence: Option<u64>) -> Zeroizing<String> {
+    Enrolment {
+        central: enrol.central.clone(),
+        name: name.to_owned(),
+        epoch,
+        mail_to: enrol.mail_to.clone(),
+        ca_pem: enrol.ca_pem.clone(),
+        pack_keys: Vec::new(),
+        sequence,
+    }
+    .to_token()
+}

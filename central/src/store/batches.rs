@@ -1,0 +1,466 @@
+//! Tokens as they arrived, and what follows from them.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use meterpost_wire::Batch;
+use meterpost_wire::hex;
+use meterpost_wire::keys::Epoch;
+use rusqlite::{OptionalExtension, Transaction};
+use serde::{Deserialize, Serialize};
+
+use super::sites::{self, SiteKeys};
+use super::{Store, StoreError, column, fleet, number, seal_json};
+use crate::chain::{self, Digest, Facts, Judgement, MISSING_MAX, Range};
+use crate::derive::{self, times};
+use crate::keyring::Keyring;
+use crate::open::Opened;
+
+/// Tokens of one site in quarantine (`standards.md` 2.5).
+const QUARANTINE_ITEMS_MAX: i64 = 1_000;
+
+/// Bytes of all tokens in quarantine.
+const QUARANTINE_BYTES_MAX: i64 = 100 << 20;
+
+/// A token that opened, on its way in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The token, byte for byte.
+    pub token: String,
+    /// Its SHA-256.
+    pub sha256: Digest,
+    /// The site and epoch whose key opened it.
+    pub epoch: Epoch,
+    /// Now.
+    pub received_at: Timestamp,
+    /// What is in it.
+    pub opened: Opened,
+}
+
+/// A device that could not be read, alone: its XML is kept and the rest of the batch is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// What was wrong with it.
+    pub reason: String,
+    /// The element as it came.
+    pub xml: String,
+}
+
+/// How far a site has come, as a receipt tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Each of 1 ..= this is stored or void.
+    pub acknowledged_through: u64,
+    /// The highest sequence stored.
+    pub highest: u64,
+    /// The lowest 32 missing ranges.
+    pub missing: Vec<Range>,
+}
+
+/// A token that the store has already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Stored as a batch.
+    Stored {
+        /// Its `@id`.
+        batch_id: String,
+        /// Its number.
+        sequence: u64,
+        /// The epoch of its key.
+        epoch: u32,
+        /// How far the site has come by now.
+        progress: Progress,
+    },
+    /// Refused before, with this code.
+    Quarantined(String),
+}
+
+/// What became of an arrival.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Stored, now or by another request in between; `false` = it was there.
+    Stored(bool, Progress),
+    /// Not stored: `batch-conflict`, with the reason.
+    Conflict(&'static str),
+}
+
+/// Whether a refused token could be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quarantined {
+    /// It is kept.
+    Kept,
+    /// There is no room: nothing may be refused for good.
+    Full,
+}
+
+/// What [`Store::check`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Tokens compared with their hash.
+    pub tokens: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// What is wrong, a line each.
+    pub faults: Vec<String>,
+}
+
+/// What [`Store::rederive`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rederived {
+    /// Batches read again.
+    pub batches: u64,
+    /// Batches whose token did not open or could not be read, with the reason; they stay stored.
+    pub unreadable: Vec<String>,
+    /// Devices afterwards.
+    pub devices: u64,
+    /// Readings afterwards.
+    pub readings: u64,
+}
+
+impl Store {
+    /// The token with this hash, if the site has sent it before.
+    pub async fn known(&self, site: String, sha256: Digest) -> Result<Option<Known>, StoreError> {
+        self.read(move |db, _| {
+            let stored = db
+                .prepare_cached("SELECT batch_id, sequence, epoch FROM batch WHERE site = $1 AND sha256 = $2")?
+                .query_row((&site, sha256.as_slice()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            if let Some((batch_id, sequence, epoch)) = stored {
+                let progress = progress(db, &site)?;
+                return Ok(Some(Known::Stored { batch_id, sequence: number(sequence), epoch, progress }));
+            }
+            Ok(db
+                .prepare_cached("SELECT code FROM quarantine WHERE site = $1 AND sha256 = $2")?
+                .query_row((&site, sha256.as_slice()), |row| row.get(0))
+                .optional()?
+                .map(Known::Quarantined))
+        })
+        .await
+    }
+
+    /// How far a site has come.
+    pub async fn progress(&self, site: String) -> Result<Progress, StoreError> {
+        self.read(move |db, _| progress(db, &site)).await
+    }
+
+    /// Stores a token and everything that follows from it, or says why not. The answer may be sent once this returns.
+    pub async fn take(&self, arrival: Arrival) -> Result<Taken, StoreError> {
+        self.write(move |db, keyring| take(db, keyring, &arrival)).await
+    }
+
+    /// Keeps a token that authenticated and is refused.
+    pub async fn quarantine(
+        &self,
+        site: String,
+        sha256: Digest,
+        token: String,
+        code: &'static str,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Quarantined, StoreError> {
+        self.write(move |db, _| {
+            let items: i64 =
+                db.query_row("SELECT count(*) FROM quarantine WHERE site = $1", [&site], |row| row.get(0))?;
+            let bytes: i64 =
+                db.query_row("SELECT coalesce(sum(length(token)), 0) FROM quarantine", [], |row| row.get(0))?;
+            if items >= QUARANTINE_ITEMS_MAX || bytes + column(token.len() as u64) > QUARANTINE_BYTES_MAX {
+                return Ok(Quarantined::Full);
+            }
+            db.execute(
+                "INSERT INTO quarantine (site, sha256, code, reason, received_at, token)
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (site, sha256) DO NOTHING",
+                (&site, sha256.as_slice(), code, &reason, now.as_second(), token.as_bytes()),
+            )?;
+            Ok(Quarantined::Kept)
+        })
+        .await
+    }
+
+    /// Compares every token with its hash, by `digest`, and asks the database for its own check.
+    pub async fn check(&self, digest: fn(&[u8]) -> Digest) -> Result<Checked, StoreError> {
+        self.read(move |db, _| {
+            let mut checked = Checked::default();
+            let mut integrity = db.prepare("PRAGMA integrity_check(10)")?;
+            for line in integrity.query_map([], |row| row.get::<_, String>(0))? {
+                let line = line?;
+                if line != "ok" {
+                    checked.faults.push(format!("database: {line}"));
+                }
+            }
+            for (table, order) in [("batch", "arrival"), ("quarantine", "number")] {
+                let mut statement =
+                    db.prepare(&format!("SELECT {order}, site, sha256, token FROM {table} ORDER BY {order}"))?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    let (place, site): (i64, String) = (row.get(0)?, row.get(1)?);
+                    let (sha256, token): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+                    checked.tokens += 1;
+                    checked.bytes += token.len() as u64;
+                    if digest(&token).as_slice() != sha256 {
+                        checked
+                            .faults
+                            .push(format!("{table} {place} of site {site}: the token does not have its hash"));
+                    }
+                }
+            }
+            Ok(checked)
+        })
+        .await
+    }
+
+    /// Drops everything that is derived and makes it again from the stored tokens, in one transaction: a crash or an
+    /// error leaves what was there. `open` opens a token with the keys of its site.
+    pub async fn rederive(
+        &self,
+        open: impl Fn(&SiteKeys, &str) -> Result<Opened, String> + Send + 'static,
+    ) -> Result<Rederived, StoreError> {
+        self.write(move |db, keyring| rederive(db, keyring, &open)).await
+    }
+}
+
+fn take(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Taken, StoreError> {
+    let batch = &arrival.opened.batch;
+    let (site, epoch) = (arrival.epoch.kid().site().as_str(), arrival.epoch.kid().epoch());
+    let there = db
+        .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND sha256 = $2")?
+        .exists((site, arrival.sha256.as_slice()))?;
+    if there {
+        return Ok(Taken::Stored(false, progress(db, site)?));
+    }
+    if let Judgement::Conflict(reason) = chain::judge(&facts(db, site, epoch, batch)?, &arrival.sha256, epoch) {
+        return Ok(Taken::Conflict(reason));
+    }
+    db.prepare_cached(
+        "INSERT INTO batch (site, sha256, sequence, batch_id, epoch, received_at, token)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )?
+    .execute((
+        site,
+        arrival.sha256.as_slice(),
+        column(batch.sequence),
+        &batch.id,
+        epoch,
+        arrival.received_at.as_second(),
+        arrival.token.as_bytes(),
+    ))?;
+    let place = db.last_insert_rowid();
+    if epoch > sites::current_epoch(db, site)? {
+        sites::move_to(db, keyring, &arrival.epoch, arrival.received_at)?;
+    }
+    derive_batch(db, keyring, place, site, arrival.received_at, &arrival.opened)?;
+    Ok(Taken::Stored(true, progress(db, site)?))
+}
+
+fn facts(db: &Transaction<'_>, site: &str, epoch: u32, batch: &Batch) -> Result<Facts, StoreError> {
+    Ok(Facts {
+        id_is_stored: db
+            .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND batch_id = $2")?
+            .exists((site, &batch.id))?,
+        same_sequence: digests(db, "SELECT sha256 FROM batch WHERE site = $1 AND sequence = $2", site, batch.sequence)?,
+        named: digests(db, "SELECT sha256 FROM link WHERE site = $1 AND sequence = $2", site, batch.sequence)?,
+        newest_epoch: db
+            .prepare_cached("SELECT coalesce(max(epoch), 0) FROM batch WHERE site = $1")?
+            .query_row([site], |row| row.get(0))?,
+        newer_epoch_below: db
+            .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND sequence < $2 AND epoch > $3")?
+            .exists((site, column(batch.sequence), epoch))?,
+    })
+}
+
+fn digests(db: &Transaction<'_>, sql: &str, site: &str, sequence: u64) -> Result<Vec<Digest>, StoreError> {
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map((site, column(sequence)), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes what follows from one stored batch. Looks only at what earlier arrivals have left, so that `rederive` comes to
+/// the same end.
+fn derive_batch(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    place: i64,
+    site: &str,
+    received: Timestamp,
+    opened: &Opened,
+) -> Result<(), StoreError> {
+    let batch = &opened.batch;
+    let mut flags: Vec<&str> = opened.flags.clone();
+    if times::clock_ahead(batch.created, received) {
+        flags.push("clock_ahead");
+    }
+    let promise = times::promise(batch.created, batch.due_next, received);
+    if batch.due_next.is_some() && promise.is_none() {
+        flags.push("due_next_ignored");
+    }
+    if !opened.needs_upgrade {
+        derive_chain(db, place, site, batch, &mut flags)?;
+        for (position, reading) in batch.devices.iter().enumerate() {
+            let effective = times::effective(reading.read_at, batch.created, received);
+            let at = fleet::Place { sequence: batch.sequence, position: position as u64, effective };
+            fleet::derive_reading(db, keyring, site, reading, at)?;
+        }
+        for (position, device) in opened.set_aside.iter().enumerate() {
+            db.prepare_cached("INSERT INTO set_aside (arrival, position, site, detail) VALUES ($1, $2, $3, $4)")?
+                .execute((place, column(position as u64), site, seal_json(keyring, "set_aside.detail", device)?))?;
+        }
+    }
+    mark_forks(db, site, batch.sequence)?;
+    db.prepare_cached(
+        "INSERT INTO note (arrival, site, sequence, state, flags, created_at, effective_at, promise_at, devices,
+                           set_aside, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )?
+    .execute((
+        place,
+        site,
+        column(batch.sequence),
+        if opened.needs_upgrade { "needs_upgrade" } else { "shown" },
+        flags.join(" "),
+        batch.created.as_second(),
+        times::effective(batch.created, batch.created, received).as_second(),
+        promise.map(Timestamp::as_second),
+        column(batch.devices.len() as u64),
+        column(opened.set_aside.len() as u64),
+        seal_json(keyring, "note.detail", &derive::site_report(batch))?,
+    ))?;
+    Ok(())
+}
+
+/// Keeps which hashes the batch names for which sequences, and which numbers it declares void.
+fn derive_chain(
+    db: &Transaction<'_>,
+    place: i64,
+    site: &str,
+    batch: &Batch,
+    flags: &mut Vec<&str>,
+) -> Result<(), StoreError> {
+    let own = batch.sequence;
+    let chain = batch.chain.clone().unwrap_or_default();
+    let mut named: Vec<(u64, Digest)> = Vec::new();
+    for link in &chain.links {
+        match digest_of_hex(&link.sha256) {
+            Some(digest) if link.sequence < own && link.sequence > 0 => named.push((link.sequence, digest)),
+            _ => flags.push("link_ignored"),
+        }
+    }
+    let mut voids: Vec<(u64, u64, &'static str)> = Vec::new();
+    for void in &chain.voids {
+        if void.to < own && void.from <= void.to && void.from > 0 {
+            voids.push((void.from, void.to, void.reason.as_str()));
+        } else {
+            flags.push("void_ignored");
+        }
+    }
+    match batch.previous.as_deref().and_then(digest_of_hex) {
+        Some(digest) => {
+            let stored: Option<i64> = db
+                .prepare_cached(
+                    "SELECT sequence FROM batch WHERE site = $1 AND sha256 = $2 AND arrival < $3
+                     UNION ALL SELECT sequence FROM link WHERE site = $1 AND sha256 = $2 LIMIT 1",
+                )?
+                .query_row((site, digest.as_slice(), place), |row| row.get(0))
+                .optional()?;
+            let jumped = voids.iter().any(|(first, last, _)| (*first..=*last).contains(&(own - 1)));
+            match stored.map(number) {
+                Some(sequence) if sequence < own => named.push((sequence, digest)),
+                Some(_) => flags.push("previous_wrong"),
+                None if own > 1 && !jumped => named.push((own - 1, digest)),
+                None => {}
+            }
+        }
+        None if own > 1 => flags.push("previous_absent"),
+        None => {}
+    }
+    for (sequence, digest) in named {
+        let new = db
+            .prepare_cached("INSERT INTO link (site, sequence, sha256) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")?
+            .execute((site, column(sequence), digest.as_slice()))?;
+        if new > 0 {
+            mark_forks(db, site, sequence)?;
+        }
+    }
+    for (first, last, reason) in voids {
+        db.prepare_cached("DELETE FROM void WHERE site = $1 AND first >= $2 AND last <= $3")?.execute((
+            site,
+            column(first),
+            column(last),
+        ))?;
+        db.prepare_cached("INSERT INTO void (site, first, last, reason) VALUES ($1, $2, $3, $4)")?.execute((
+            site,
+            column(first),
+            column(last),
+            reason,
+        ))?;
+    }
+    flags.sort_unstable();
+    flags.dedup();
+    Ok(())
+}
+
+/// Marks a sequence for which more than one hash is stored or named.
+fn mark_forks(db: &Transaction<'_>, site: &str, sequence: u64) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO fork (site, sequence)
+         SELECT $1, $2 WHERE 1 < (SELECT count(*) FROM
+            (SELECT sha256 FROM batch WHERE site = $1 AND sequence = $2
+             UNION SELECT sha256 FROM link WHERE site = $1 AND sequence = $2) AS hashes)
+         ON CONFLICT DO NOTHING",
+    )?
+    .execute((site, column(sequence)))?;
+    Ok(())
+}
+
+fn rederive(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    open: &dyn Fn(&SiteKeys, &str) -> Result<Opened, String>,
+) -> Result<Rederived, StoreError> {
+    for table in ["note", "link", "void", "fork", "device", "reading", "set_aside"] {
+        db.execute(&format!("DELETE FROM {table}"), [])?;
+    }
+    let mut done = Rederived::default();
+    let mut keys: HashMap<String, SiteKeys> = HashMap::new();
+    let mut statement = db.prepare("SELECT arrival, site, received_at, token, sequence FROM batch ORDER BY arrival")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (place, site, received): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let token = String::from_utf8_lossy(&row.get::<_, Vec<u8>>(3)?).into_owned();
+        if !keys.contains_key(&site) {
+            keys.insert(site.clone(), sites::site_keys(db, keyring, &site, None)?);
+        }
+        done.batches += 1;
+        match open(&keys[&site], &token) {
+            Ok(opened) => derive_batch(db, keyring, place, &site, super::time(received), &opened)?,
+            Err(reason) => {
+                let sequence = number(row.get(4)?);
+                mark_forks(db, &site, sequence)?;
+                done.unreadable.push(format!("batch {sequence} of site {site}: {reason}"));
+            }
+        }
+    }
+    done.devices = number(db.query_row("SELECT count(*) FROM device", [], |row| row.get(0))?);
+    done.readings = number(db.query_row("SELECT count(*) FROM reading", [], |row| row.get(0))?);
+    Ok(done)
+}
+
+fn progress(db: &Transaction<'_>, site: &str) -> Result<Progress, StoreError> {
+    let (highest, mut missing) = holes(db, site)?;
+    let acknowledged_through = chain::acknowledged_through(highest, &missing);
+    missing.truncate(MISSING_MAX);
+    Ok(Progress { acknowledged_through, highest, missing })
+}
+
+/// The highest sequence of a site and the numbers below it that are neither stored nor void. Reads one index entry for
+/// each batch of the site: 1 ms for ten years of six a day.
+pub(super) fn holes(db: &Transaction<'_>, site: &str) -> Result<(u64, Vec<Range>), StoreError> {
+    let mut statement = db.prepare_cached("SELECT sequence FROM batch WHERE site = $1 ORDER BY sequence")?;
+    let stored: Vec<u64> = statement.query_map([site], |row| row.get(0).map(number))?.collect::<Result<_, _>>()?;
+    let mut statement = db.prepare_cached("SELECT first, last FROM void WHERE site = $1")?;
+    let voids: Vec<Range> =
+        statement.query_map([site], |row| Ok((number(row.get(0)?), number(row.get(1)?))))?.collect::<Result<_, _>>()?;
+    let highest = stored.last().copied().unwrap_or(0);
+    Ok((highest, chain::holes(0, highest, &stored, &voids)))
+}
+
+fn digest_of_hex(text: &str) -> Option<Digest> {
+    if hex::is_sha256(text) { hex::decode(text)?.try_into().ok() } else { None }
+}

@@ -1,0 +1,306 @@
+//! Sites and their keys.
+
+use jiff::{SignedDuration, Timestamp};
+use meterpost_wire::keys::{Enc, Epoch, Kid, SiteId};
+use rusqlite::{OptionalExtension, Transaction};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::{Store, StoreError, batches, number, time, unseal_json};
+use crate::chain::{self, Range};
+use crate::derive::SiteReport;
+use crate::keyring::{Keyring, Rows};
+
+/// A bearer token of an ended epoch is taken this long after the move (`standards.md` 2.4).
+const BEARER_AFTER_MOVE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Batches of an ended epoch are opened this long after the move (`standards.md` 2.4).
+const KEY_AFTER_MOVE: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+/// A site to be added.
+#[derive(Debug)]
+pub struct NewSite {
+    /// For people; no two sites have the same, in any case of letters.
+    pub name: String,
+    /// Its first epoch, which names the site too.
+    pub epoch: Epoch,
+}
+
+/// A site with all epochs that may still open something.
+#[derive(Clone, Debug)]
+pub struct SiteKeys {
+    /// UUID.
+    pub id: SiteId,
+    /// For people.
+    pub name: String,
+    /// The number of the current epoch.
+    pub current: u32,
+    /// The current one, the next, and those that ended less than 400 days ago.
+    pub epochs: Vec<Epoch>,
+}
+
+impl SiteKeys {
+    /// The epoch with this number.
+    pub fn epoch(&self, number: u32) -> Option<&Epoch> {
+        self.epochs.iter().find(|epoch| epoch.kid().epoch() == number)
+    }
+}
+
+/// A site as the page of sites and `site list` show it.
+#[derive(Clone, Debug)]
+pub struct SiteRow {
+    /// UUID.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// The current epoch.
+    pub epoch: u32,
+    /// When it was added.
+    pub added_at: Timestamp,
+    /// The batch with the highest sequence.
+    pub last: Option<LastBatch>,
+    /// Each of 1 ..= this is stored or void.
+    pub acknowledged_through: u64,
+    /// The highest sequence stored; 0 = none.
+    pub highest: u64,
+    /// Missing numbers, all ranges.
+    pub missing: Vec<Range>,
+    /// Sequences that two tokens have used, the lowest 100.
+    pub forks: Vec<u64>,
+    /// Devices seen.
+    pub devices: u64,
+    /// Tokens in quarantine.
+    pub quarantined: u64,
+    /// Devices that could not be read, alone.
+    pub set_aside: u64,
+    /// Batches that want a newer central.
+    pub needs_upgrade: u64,
+}
+
+/// The batch with the highest sequence of a site.
+#[derive(Clone, Debug)]
+pub struct LastBatch {
+    /// Its number.
+    pub sequence: u64,
+    /// Sealed, by the site's clock.
+    pub created_at: Timestamp,
+    /// Arrived here.
+    pub received_at: Timestamp,
+    /// The next is promised by then.
+    pub promise_at: Option<Timestamp>,
+    /// `clock_ahead`, `due_next_ignored`, …
+    pub flags: Vec<String>,
+    /// What the site said about itself.
+    pub report: SiteReport,
+}
+
+impl Store {
+    /// Adds a site. `false`: there is one with this name already.
+    pub async fn add_site(&self, site: NewSite, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |db, keyring| {
+            let added = db.execute(
+                "INSERT INTO site (id, name_digest, name, epoch, added_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (name_digest) DO NOTHING",
+                (
+                    site.epoch.kid().site().as_str(),
+                    keyring.look_up("site.name", &folded(&site.name)),
+                    keyring.seal(Rows::Memory, "site.name", site.name.as_bytes()),
+                    site.epoch.kid().epoch(),
+                    now.as_second(),
+                ),
+            )?;
+            if added == 0 {
+                return Ok(false);
+            }
+            insert_epoch(db, keyring, &site.epoch)?;
+            insert_epoch(db, keyring, &site.epoch.next())?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// The site of this name (in any case of letters) or id.
+    pub async fn site(&self, name_or_id: String, now: Timestamp) -> Result<Option<SiteKeys>, StoreError> {
+        self.read(move |db, keyring| {
+            let id: Option<String> = db
+                .query_row(
+                    "SELECT id FROM site WHERE name_digest = $1 OR id = $2",
+                    (keyring.look_up("site.name", &folded(&name_or_id)), &name_or_id),
+                    |row| row.get(0),
+                )
+                .optional()?;
+            id.map(|id| site_keys(db, keyring, &id, Some(now))).transpose()
+        })
+        .await
+    }
+
+    /// The site that this bearer token, given by its SHA-256, belongs to: of the current epoch, the next, or for 24 h
+    /// after a move the one before.
+    pub async fn site_of_bearer(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<SiteKeys>, StoreError> {
+        self.read(move |db, keyring| {
+            let found: Option<(String, Option<i64>)> = db
+                .query_row("SELECT site, ended_at FROM site_key WHERE bearer_digest = $1", [digest.as_slice()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            match found {
+                Some((_, Some(ended_at))) if now.duration_since(time(ended_at)) > BEARER_AFTER_MOVE => Ok(None),
+                Some((id, _)) => site_keys(db, keyring, &id, Some(now)).map(Some),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// All sites, by name.
+    pub async fn sites(&self) -> Result<Vec<SiteRow>, StoreError> {
+        self.read(|db, keyring| {
+            let mut statement = db.prepare_cached("SELECT id, name, epoch, added_at FROM site")?;
+            let mut rows = statement.query([])?;
+            let mut sites = Vec::new();
+            while let Some(row) = rows.next()? {
+                let name: Vec<u8> = row.get(1)?;
+                sites.push(SiteRow {
+                    id: row.get(0)?,
+                    name: site_name(keyring, &name)?,
+                    epoch: row.get(2)?,
+                    added_at: time(row.get(3)?),
+                    last: None,
+                    acknowledged_through: 0,
+                    highest: 0,
+                    missing: Vec::new(),
+                    forks: Vec::new(),
+                    devices: 0,
+                    quarantined: 0,
+                    set_aside: 0,
+                    needs_upgrade: 0,
+                });
+            }
+            for site in &mut sites {
+                complete(db, keyring, site)?;
+            }
+            sites.sort_by_cached_key(|site| site.name.to_lowercase());
+            Ok(sites)
+        })
+        .await
+    }
+}
+
+fn complete(db: &Transaction<'_>, keyring: &Keyring, site: &mut SiteRow) -> Result<(), StoreError> {
+    let id = site.id.clone();
+    let count = |sql: &str| -> Result<u64, StoreError> {
+        Ok(number(db.prepare_cached(sql)?.query_row([&id], |row| row.get(0))?))
+    };
+    site.devices = count("SELECT count(*) FROM device WHERE site = $1")?;
+    site.quarantined = count("SELECT count(*) FROM quarantine WHERE site = $1")?;
+    site.set_aside = count("SELECT count(*) FROM set_aside WHERE site = $1")?;
+    site.needs_upgrade = count("SELECT count(*) FROM note WHERE site = $1 AND state = 'needs_upgrade'")?;
+    let (highest, holes) = batches::holes(db, &id)?;
+    site.highest = highest;
+    site.acknowledged_through = chain::acknowledged_through(highest, &holes);
+    site.missing = holes;
+    let mut forks = db.prepare_cached("SELECT sequence FROM fork WHERE site = $1 ORDER BY sequence LIMIT 100")?;
+    site.forks = forks.query_map([&id], |row| row.get(0).map(number))?.collect::<Result<_, _>>()?;
+    site.last = db
+        .prepare_cached(
+            "SELECT note.sequence, created_at, received_at, promise_at, flags, detail
+             FROM note JOIN batch ON batch.arrival = note.arrival
+             WHERE note.site = $1 ORDER BY note.sequence DESC, note.arrival DESC LIMIT 1",
+        )?
+        .query_row([&id], |row| {
+            Ok((
+                LastBatch {
+                    sequence: number(row.get(0)?),
+                    created_at: time(row.get(1)?),
+                    received_at: time(row.get(2)?),
+                    promise_at: row.get::<_, Option<i64>>(3)?.map(time),
+                    flags: row.get::<_, String>(4)?.split_whitespace().map(str::to_owned).collect(),
+                    report: SiteReport::default(),
+                },
+                row.get::<_, Vec<u8>>(5)?,
+            ))
+        })
+        .optional()?
+        .map(|(last, detail)| {
+            Ok::<_, StoreError>(LastBatch { report: unseal_json(keyring, "note.detail", &detail)?, ..last })
+        })
+        .transpose()?;
+    Ok(())
+}
+
+/// The keys of a site; with `now`, without those that are closed by age.
+pub(super) fn site_keys(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    id: &str,
+    now: Option<Timestamp>,
+) -> Result<SiteKeys, StoreError> {
+    let (name, current): (Vec<u8>, u32) = db
+        .prepare_cached("SELECT name, epoch FROM site WHERE id = $1")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let id = SiteId::parse(id).map_err(|error| StoreError::Broken(error.to_string()))?;
+    let mut statement =
+        db.prepare_cached("SELECT epoch, enc, secret, ended_at FROM site_key WHERE site = $1 ORDER BY epoch")?;
+    let mut rows = statement.query([id.as_str()])?;
+    let mut epochs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let ended_at: Option<i64> = row.get(3)?;
+        if ended_at.zip(now).is_some_and(|(ended_at, now)| now.duration_since(time(ended_at)) > KEY_AFTER_MOVE) {
+            continue;
+        }
+        let (enc, sealed): (String, Vec<u8>) = (row.get(1)?, row.get(2)?);
+        let enc = Enc::parse(&enc).ok_or_else(|| StoreError::Broken(format!("a key record with enc `{enc}`")))?;
+        let secret = Zeroizing::new(keyring.open(Rows::Secrets, "site_key.secret", &sealed)?);
+        let secret =
+            secret.as_slice().try_into().map_err(|_| StoreError::Broken("a secret of odd length".to_owned()))?;
+        let kid = Kid::new(id.clone(), row.get(0)?).ok_or_else(|| StoreError::Broken("an epoch 0".to_owned()))?;
+        epochs.push(Epoch::new(kid, enc, secret));
+    }
+    Ok(SiteKeys { id, name: site_name(keyring, &name)?, current, epochs })
+}
+
+/// Moves a site to an epoch after its current one, and derives the one after that.
+pub(super) fn move_to(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    epoch: &Epoch,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (site, number) = (epoch.kid().site().as_str(), epoch.kid().epoch());
+    db.execute("UPDATE site SET epoch = $1 WHERE id = $2", (number, site))?;
+    db.execute(
+        "UPDATE site_key SET ended_at = $1 WHERE site = $2 AND epoch < $3 AND ended_at IS NULL",
+        (now.as_second(), site, number),
+    )?;
+    insert_epoch(db, keyring, &epoch.next())
+}
+
+fn insert_epoch(db: &Transaction<'_>, keyring: &Keyring, epoch: &Epoch) -> Result<(), StoreError> {
+    let bearer: [u8; 32] = Sha256::digest(epoch.submit_token().as_bytes()).into();
+    db.execute(
+        "INSERT INTO site_key (site, epoch, enc, secret, bearer_digest) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (site, epoch) DO NOTHING",
+        (
+            epoch.kid().site().as_str(),
+            epoch.kid().epoch(),
+            epoch.enc().as_str(),
+            keyring.seal(Rows::Secrets, "site_key.secret", epoch.secret()),
+            bearer.as_slice(),
+        ),
+    )?;
+    Ok(())
+}
+
+/// The name of a site, unsealed.
+pub(super) fn site_name(keyring: &Keyring, sealed: &[u8]) -> Result<String, StoreError> {
+    Ok(String::from_utf8_lossy(&keyring.open(Rows::Memory, "site.name", sealed)?).into_owned())
+}
+
+fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// The current epoch of a site.
+pub(super) fn current_epoch(db: &Transaction<'_>, site: &str) -> Result<u32, StoreError> {
+    Ok(db.prepare_cached("SELECT epoch FROM site WHERE id = $1")?.query_row([site], |row| row.get(0))?)
+}
