@@ -9,16 +9,7 @@ use meterpost_wire::xml::{assemble, encode_device};
 use meterpost_wire::{Batch, CounterKey, Reading};
 
 use crate::batches::{bare, evidence, full, silent, time};
-
-/// Numbers that look like chance and are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
+use crate::dice::Dice;
 
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
