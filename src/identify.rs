@@ -18,9 +18,13 @@ const HR_DEVICE_DESCR: [u32; 11] = [1, 3, 6, 1, 2, 1, 25, 3, 2, 1, 3];
 /// hrDeviceType of a printer.
 const PRINTER: [u32; 10] = [1, 3, 6, 1, 2, 1, 25, 3, 1, 5];
 const PRINTER_MIB: [u32; 7] = [1, 3, 6, 1, 2, 1, 43];
-/// ppmPrinterIEEE1284DeviceId and gdStatusId, which many makers answer.
-const DEVICE_IDS: [&[u32]; 2] =
-    [&[1, 3, 6, 1, 4, 1, 2699, 1, 2, 1, 2, 1, 1, 3, 1], &[1, 3, 6, 1, 4, 1, 11, 2, 3, 9, 1, 1, 7, 0]];
+/// Where an IEEE 1284 id is found before a mapping is chosen: ppmPrinterIEEE1284DeviceId, gdStatusId, which many makers
+/// answer, and its copy in Brother's tree, whose ink and laser devices share one sysObjectID.
+const DEVICE_IDS: [&[u32]; 3] = [
+    &[1, 3, 6, 1, 4, 1, 2699, 1, 2, 1, 2, 1, 1, 3, 1],
+    &[1, 3, 6, 1, 4, 1, 11, 2, 3, 9, 1, 1, 7, 0],
+    &[1, 3, 6, 1, 4, 1, 2435, 2, 3, 9, 1, 1, 7, 0],
+];
 /// Columns whose first row tells the Printer-MIB's device index: general, markers, supplies, inputs, charsets, alerts.
 const INDEXED: [[u32; 11]; 6] = [
     [1, 3, 6, 1, 2, 1, 43, 5, 1, 1, 1],

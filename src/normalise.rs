@@ -23,6 +23,7 @@ use meterpost_wire::reading::{
 
 use crate::identify::{self, Identity};
 use crate::plan::Answers;
+use crate::pmd::rule::Check;
 use crate::pmd::words::Words;
 use crate::pmd::{GENERIC, Pmd};
 use crate::snmp::{Absent, Oid};
@@ -157,14 +158,17 @@ fn counters(eval: &Evaluator<'_>, gaps: &mut Vec<Gap>) -> Option<BTreeMap<Counte
         }
     }
     for check in &eval.pmd().checks {
-        suspect(check, &mut counters);
+        suspect(eval, check, &mut counters);
     }
     (!counters.is_empty()).then_some(counters)
 }
 
 /// Marks a total and its parts when they contradict each other.
-fn suspect(check: &crate::pmd::rule::Check, counters: &mut BTreeMap<CounterKey, Count>) {
-    let value = |name: &str| CounterKey::parse(name).ok().and_then(|key| counters.get(&key)).map(|count| count.value);
+fn suspect(eval: &Evaluator<'_>, check: &Check, counters: &mut BTreeMap<CounterKey, Count>) {
+    let value = |name: &str| match CounterKey::parse(name) {
+        Ok(key) => counters.get(&key).map(|count| count.value),
+        Err(_) => eval.field(name, Kind::Count).and_then(|won| won.value.number()).map(|n| n as u64),
+    };
     let Some(total) = value(&check.total) else { return };
     let parts: Option<Vec<u64>> = check.parts.iter().map(|name| value(name)).collect();
     let Some(mut parts) = parts else { return };

@@ -407,6 +407,15 @@ impl Resolver<'_> {
         for field in raw.sets.iter().flat_map(|set| &set.columns) {
             field.rules.iter().for_each(|rule| visit(rule, &mut |name| look(name, true)));
         }
+        for check in &raw.checks {
+            let lists = check.parts.iter().chain(&check.optional);
+            let names = lists.flat_map(|list| list.get_ref().iter().map(|name| (name, list.span())));
+            for (name, at) in names.chain(check.total.iter().map(|total| (total.get_ref(), total.span()))) {
+                if name.starts_with("let.") && !fields.contains_key(name) {
+                    unknown.push((at, format!("`{name}` is no field: a counter or `let.name` would be")));
+                }
+            }
+        }
         unknown.into_iter().for_each(|(at, text)| self.fault(at, text));
     }
 
@@ -420,7 +429,9 @@ impl Resolver<'_> {
             .chain(parts.get_ref().iter().map(|name| (name, parts.span())))
             .chain(optional.iter().map(|name| (name, raw.at.clone())))
         {
-            if let Err(error) = CounterKey::parse(name) {
+            if !name.starts_with("let.")
+                && let Err(error) = CounterKey::parse(name)
+            {
                 self.fault(at, error.to_string());
             }
         }

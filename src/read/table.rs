@@ -78,11 +78,8 @@ impl Table {
                     column.walked = column.rows.first().is_some_and(|row| *row != first);
                 }
             }
-            None => {
-                if let Some(column) = self.columns.iter_mut().find(|column| !column.walked && !column.rows.is_empty()) {
-                    column.walked = true;
-                }
-            }
+            // the lead is not there: an odd device, of which each column is looked at on its own
+            None => self.columns.iter_mut().for_each(|column| column.walked |= !column.rows.is_empty()),
         }
         for column in self.columns.iter_mut().filter(|column| column.walked) {
             column.advance(ROWS_MAX);
