@@ -390,7 +390,8 @@ fn a_plan_sends_nothing_and_says_what_a_scan_would_take() {
         254 addresses: 254 packets in 2 seconds if nobody answers
         who answers is not asked again; reading a printer takes about 13 packets more
         nothing was sent
-    "#]].assert_eq(&plan.out);
+    "#]]
+    .assert_eq(&plan.out);
     assert_eq!((plan.err.as_str(), plan.code), ("", 0));
     let json = said(home.path(), &["scan", "192.0.2.0/24", "--plan", "--retries", "0", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
