@@ -51,9 +51,12 @@ pub(crate) enum Instructions {
 pub(crate) struct Element {
     namespace: Option<&'static str>,
     name: String,
-    attributes: Vec<(Option<&'static str>, String, String)>,
+    attributes: Vec<Attribute>,
     start: usize,
 }
+
+/// Namespace, local name, value.
+type Attribute = (Option<&'static str>, String, String);
 
 impl Element {
     /// Its local name when it is of the namespace, else nothing: a stranger's element of a known name is not ours.
@@ -226,7 +229,7 @@ impl<'x> Cursor<'x> {
         Ok(element)
     }
 
-    fn attributes(&self, tag: &BytesStart<'_>) -> Result<Vec<(Option<&'static str>, String, String)>, Malformed> {
+    fn attributes(&self, tag: &BytesStart<'_>) -> Result<Vec<Attribute>, Malformed> {
         let mut attributes = Vec::new();
         for attribute in tag.attributes() {
             let attribute = attribute.map_err(|error| self.malformed(error.to_string()))?;
@@ -258,6 +261,3 @@ impl<'x> Cursor<'x> {
 
 /// Stands for every namespace that is not known, so that its attributes never pass for those without one.
 const UNKNOWN: &str = "?";
-
-#[cfg(test)]
-mod tests;

@@ -141,12 +141,14 @@ fn content(batch: &mut Batch, fields: &mut Fields<'_>) -> Result<Vec<SetAside>, 
 fn devices(batch: &mut Batch, fields: &mut Fields<'_>) -> Result<Vec<SetAside>, BadBatch> {
     let mut set_aside = Vec::new();
     let mut keys = HashSet::new();
+    let mut count = 0;
     while let Some(child) = fields.cursor.child()? {
         if child.name_in(NAMESPACE) != Some("Device") {
             fields.unknown()?;
             continue;
         }
-        if batch.devices.len() + set_aside.len() == DEVICES_MAX {
+        count += 1;
+        if count > DEVICES_MAX {
             return Err(BadBatch(format!("more than {DEVICES_MAX} devices")));
         }
         match device::device(&child, fields)? {

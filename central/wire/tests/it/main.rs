@@ -4,5 +4,7 @@ mod batches;
 mod dice;
 mod fuzz;
 mod golden;
+mod hostile;
 mod interop;
+mod round_trip;
 mod size;

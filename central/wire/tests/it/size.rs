@@ -214,7 +214,7 @@ fn check(device: fn(&mut Dice) -> Reading, sealed_bytes_max: usize) {
         rest = &rest[fits..];
     }
     let per_device = sealed / devices.len();
-    println!("{} bytes of XML, {per_device} sealed, in {batches} batches", devices[0].len());
+    eprintln!("{} bytes of XML, {per_device} sealed, in {batches} batches", devices[0].len());
     assert!(per_device <= sealed_bytes_max, "{per_device} sealed bytes per device");
 }
 

@@ -1,6 +1,7 @@
 //! Counters: those of the table under their keys, all others under `vendor.`, so that nothing that was counted is lost.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::counters::{CLASSES, COUNTERS, CounterKey, SERVICES};
 use crate::reading::{Basis, Count};
@@ -134,10 +135,9 @@ fn vendor_key(name: &str) -> CounterKey {
 }
 
 fn keep(key: CounterKey, value: Option<Count>, counters: &mut Counters, fields: &mut Fields<'_>) {
-    let Some(value) = value else { return };
-    if counters.contains_key(&key) {
-        fields.notes.repeated += 1;
-    } else {
-        counters.insert(key, value);
+    match (counters.entry(key), value) {
+        (Entry::Vacant(place), Some(value)) => drop(place.insert(value)),
+        (Entry::Occupied(_), Some(_)) => fields.notes.repeated += 1,
+        (_, None) => {}
     }
 }
