@@ -262,3 +262,61 @@ fn empty(key: String, scope: Scope, read_at: Timestamp, outcome: Outcome) -> Rea
         gaps: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use meterpost_wire::reading::Supply;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_version_7_and_sort_as_they_were_made() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(new_id(at(1_795_000_000), [0xff; 10]), "01a1ee56-5e00-7fff-bfff-ffffffffffff");
+        assert!(new_id(at(1), [0xff; 10]) < new_id(at(2), [0; 10]));
+        assert_eq!(&new_id(at(0), [0; 10]), "00000000-0000-7000-8000-000000000000");
+    }
+
+    #[test]
+    fn a_promise_in_the_past_is_none() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let slot = Slot { sequence: 1, previous: None, links: Vec::new(), voids: Vec::new() };
+        for (due, expected) in [(9, None), (10, None), (11, Some(at(11)))] {
+            let head = Head { site: "s".into(), collector: Collector::default(), due_next: Some(at(due)) };
+            let batch = build(&head, &slot, "id".into(), at(10), None, None);
+            assert_eq!((batch.due_next, batch.chain), (expected, None), "due at {due}");
+        }
+    }
+
+    #[test]
+    fn a_full_batch_is_given_back_when_the_next_device_would_not_fit() {
+        let device = |bytes: usize| Drafted {
+            reading: empty("ip:127.0.0.1".into(), Scope::Full, Timestamp::UNIX_EPOCH, Outcome::Complete),
+            xml: "x".repeat(bytes),
+            with: (),
+        };
+        let mut draft = Draft::default();
+        assert_eq!(draft.push(device(PLAINTEXT_MAX)), None, "alone it is the batch");
+        assert_eq!(draft.push(device(100_000)).unwrap().len(), 1);
+        assert_eq!(draft.push(device(100_000)), None);
+        assert_eq!(draft.push(device(100_000)).unwrap().len(), 2);
+        assert_eq!(draft.take().len(), 1);
+    }
+
+    #[test]
+    fn parts_leave_in_their_order_and_the_billing_counters_last() {
+        let mut reading = empty("ip:127.0.0.1".into(), Scope::Full, Timestamp::UNIX_EPOCH, Outcome::Complete);
+        reading.covers = Some(Vec::new());
+        reading.outputs = Some(Vec::new());
+        reading.supplies = Some(vec![Supply::default(); 2]);
+        reading.counters = Some([].into());
+        let mut drafted = Drafted { xml: xml::encode_device(&reading), reading, with: () };
+        let mut gone = Vec::new();
+        while drafted.shrink() {
+            gone.push(drafted.reading.gaps[0].field.clone());
+        }
+        // two supplies, said once
+        assert_eq!(gone, ["covers", "outputs", "supplies", "supplies", "device"]);
+        assert_eq!(drafted.reading.gaps.len(), 1);
+    }
+}

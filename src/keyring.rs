@@ -252,3 +252,71 @@ impl SiteKeys {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(number: u32) -> Epoch {
+        let kid = Kid::parse(&format!("6f1c2a52-8a0b-4d0e-9a57-0c8e5d2b7f10.{number}")).unwrap();
+        Epoch::new(kid, Enc::A128CbcHs256, [number as u8; 32])
+    }
+
+    #[test]
+    fn a_key_file_is_made_once_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etc").join("machine.key");
+        assert!(Keyring::read(&path).unwrap().is_none());
+        let made = Keyring::create(&path).unwrap();
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        let read = Keyring::read(&path).unwrap().unwrap();
+        let sealed = made.seal_memory("here", b"row");
+        assert_eq!(read.open_memory("here", &sealed).as_deref(), Some(&b"row".to_vec()));
+        assert!(read.open_memory("there", &sealed).is_none(), "a row opens in its own place only");
+        assert!(read.open_secret("here", &sealed).is_none(), "and for its own purpose only");
+        assert!(Keyring::create(&path).is_err(), "a key is never overwritten");
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("machine.key");
+        fs::write(&path, "31 bytes are not enough for it").unwrap();
+        let said = Keyring::read(&path).unwrap_err().to_string();
+        assert_eq!(said, format!("the machine key `{}` has 30 bytes: 32 random ones would be right", path.display()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_everybody_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("machine.key");
+        fs::write(&path, [7; 32]).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let said = Keyring::read(&path).unwrap_err().to_string();
+        let named = path.display();
+        assert_eq!(
+            said,
+            format!("the machine key `{named}` can be read by everybody (mode 0644): 0600 would be right")
+        );
+    }
+
+    #[test]
+    fn older_epochs_keep_what_their_items_need_and_go_with_the_last_of_them() {
+        let mut keys = SiteKeys::new(epoch(1));
+        keys.advance(epoch(1));
+        keys.advance(epoch(2));
+        keys.advance(epoch(3));
+        let mut keys = SiteKeys::new(epoch(3)).with_older(&keys.older_to_bytes());
+        assert_eq!(keys.batch_keys(1), [epoch(1).batch_key()]);
+        assert_eq!(keys.receipt_keys(2), [epoch(2).receipt_key()]);
+        assert_eq!(keys.batch_keys(3), [epoch(3).batch_key()]);
+        assert!(keys.prune(&[2, 3]));
+        assert_eq!((keys.batch_keys(1).len(), keys.batch_keys(2).len()), (0, 1));
+        assert!(!keys.prune(&[2, 3]));
+    }
+}

@@ -93,3 +93,71 @@ fn find(captured: &str) -> Result<(&str, Kid), NotOpened> {
     let tokens = words.filter(|word| word.starts_with("ey") && word.matches('.').count() == 4);
     tokens.into_iter().find_map(|token| Some((token, seal::peek_kid(token)?))).ok_or(NotOpened::NoToken)
 }
+
+#[cfg(test)]
+mod tests {
+    use meterpost_wire::keys::{Enc, Epoch};
+
+    use super::*;
+
+    const SITE: &str = "6f1c2a52-8a0b-4d0e-9a57-0c8e5d2b7f10";
+
+    fn epoch(number: u32) -> Epoch {
+        let first = Epoch::new(Kid::parse(&format!("{SITE}.1")).unwrap(), Enc::A256CbcHs512, [3; 32]);
+        (1..number).fold(first, |epoch, _| epoch.next())
+    }
+
+    fn captured(number: u32) -> String {
+        let epoch = epoch(number);
+        seal::seal(b"<Batch/>", epoch.kid(), &epoch.batch_key(), [9; 16]).unwrap()
+    }
+
+    fn enrolment(epoch: Epoch) -> Enrolment {
+        Enrolment {
+            central: "https://central.example".into(),
+            name: "Hauptstrasse".into(),
+            epoch,
+            mail_to: None,
+            ca_pem: None,
+            pack_keys: Vec::new(),
+            sequence: None,
+        }
+    }
+
+    #[test]
+    fn a_token_is_found_in_what_was_captured_around_it() {
+        let token = captured(1);
+        for text in [token.clone(), format!("  {token}\r\n"), format!("<m:envelope>{token}</m:envelope>")] {
+            assert_eq!(with_site(&text, &SiteKeys::new(epoch(1))).unwrap().xml, b"<Batch/>", "{text}");
+        }
+        assert_eq!(with_site("<html/> a.b.c.d.e", &SiteKeys::new(epoch(1))), Err(NotOpened::NoToken));
+    }
+
+    #[test]
+    fn an_enrolment_token_opens_its_epoch_and_those_after_it() {
+        assert_eq!(with_enrolment(&captured(4), &enrolment(epoch(1))).unwrap().kid.epoch(), 4);
+        assert_eq!(
+            with_enrolment(&captured(1), &enrolment(epoch(2))),
+            Err(NotOpened::NoKey(1)),
+            "there is no way back"
+        );
+    }
+
+    #[test]
+    fn a_jwk_opens_its_own_epoch() {
+        let (kid, key) = (epoch(2).kid().clone(), epoch(2).batch_key());
+        assert_eq!(with_jwk(&captured(2), Some(&kid), &key).unwrap().xml, b"<Batch/>");
+        assert_eq!(with_jwk(&captured(2), None, &key).unwrap().xml, b"<Batch/>");
+        assert_eq!(with_jwk(&captured(1), Some(&kid), &key), Err(NotOpened::NoKey(1)));
+        assert_eq!(with_jwk(&captured(1), None, &key), Err(NotOpened::Wrong));
+    }
+
+    #[test]
+    fn changed_batches_and_other_sites_are_told_apart() {
+        let changed = captured(1).replace("..", "..A");
+        assert_eq!(with_site(&changed, &SiteKeys::new(epoch(1))), Err(NotOpened::Wrong));
+        let stranger = Kid::parse("0b5c2a52-8a0b-4d0e-9a57-0c8e5d2b7f10.1").unwrap();
+        let stranger = SiteKeys::new(Epoch::new(stranger, Enc::A256CbcHs512, [3; 32]));
+        assert_eq!(with_site(&captured(1), &stranger), Err(NotOpened::OtherSite(SITE.into())));
+    }
+}

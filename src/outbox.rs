@@ -185,16 +185,6 @@ pub enum OutboxError {
     /// Exit 1: there is no such item.
     #[error("the outbox has no item {0}")]
     Unknown(u64),
-    /// Exit 1: the item's state does not allow it.
-    #[error("item {sequence} is `{}`; {hint}", state.as_str())]
-    NotNow {
-        /// The item.
-        sequence: u64,
-        /// Its state.
-        state: State,
-        /// What can be done with it.
-        hint: &'static str,
-    },
     /// Exit 1: its bytes are not what was queued.
     #[error("the bytes of item {0} fail their hash: the disk has changed them")]
     Rotten(u64),
@@ -390,6 +380,7 @@ pub fn expire(tx: &Tx<'_>, now: Timestamp) -> Result<usize, StoreError> {
     let before = |days| now.as_second() - days * DAY_S;
     let gone = tx.execute(sql, [before(DELIVERED_DAYS), before(HANDED_OVER_DAYS)])?;
     tx.execute("DELETE FROM event WHERE at <= ?1", [before(30)])?;
+    tx.rows("PRAGMA incremental_vacuum", [], |_| Ok(()))?;
     Ok(gone)
 }
 
