@@ -13,8 +13,16 @@
 //!
 //! Nothing but an SNMP answer makes a sighting; no ping, no TCP.
 
+mod pace;
+mod verdict;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use pace::Pace;
+pub use verdict::{Outcome, Verdict};
+
+pub use crate::snmp::probe::attached;
 
 use crate::snmp::Oid;
 use crate::snmp::credential::{Access, Credential, Version, Versions};
@@ -64,7 +72,7 @@ pub struct Options {
     pub retries: u32,
     /// The wait behind the last round, when not one second (a slow one keeps its five at least).
     pub timeout: Option<Duration>,
-    /// Networks that this host is in itself; see [`attached`].
+    /// Networks that this host is in itself; see [`attached`](crate::snmp::probe::attached).
     pub attached: Vec<ipnet::IpNet>,
 }
 
@@ -97,40 +105,6 @@ pub struct Sighting {
     pub description: Option<Vec<u8>>,
     /// sysObjectID.0, when it said so.
     pub object_id: Option<Oid>,
-}
-
-/// What an address turned out to be. The first two are told by reading, the others by the sweep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// A printer.
-    Printer,
-    /// It answers and is none.
-    NotPrinter,
-    /// No answer.
-    Silent,
-    /// The network says there is no way.
-    Unreachable,
-    /// It answers and lets none of the credentials in.
-    WrongCredential,
-    /// Not asked, as it was excluded.
-    Excluded,
-    /// Not asked, as the time was up.
-    BudgetEnded,
-}
-
-impl Verdict {
-    /// The word in JSON and tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Printer => "printer",
-            Self::NotPrinter => "not_printer",
-            Self::Silent => "silent",
-            Self::Unreachable => "unreachable",
-            Self::WrongCredential => "wrong_credential",
-            Self::Excluded => "excluded",
-            Self::BudgetEnded => "budget_ended",
-        }
-    }
 }
 
 /// What to do now.
@@ -170,54 +144,6 @@ pub struct Progress {
     pub packets: (u64, u64),
     /// Time to come if nobody else answers.
     pub left: Duration,
-}
-
-/// What a sweep came to. Sets of addresses are ranges: silence costs nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Asked in vain.
-    pub silent: Addresses,
-    /// No way to them.
-    pub unreachable: Addresses,
-    /// Never asked, as the sweep was stopped.
-    pub not_asked: Addresses,
-    /// Named and excluded.
-    pub excluded: Addresses,
-    /// How many were asked or would have been.
-    pub addresses: u64,
-    /// How many answered.
-    pub answered: u64,
-    /// Questions that each silent address got at most.
-    pub questions: u32,
-    /// Packets and bytes of UDP payload.
-    pub traffic: crate::snmp::Traffic,
-    /// Answers from another port than the one asked; taken all the same.
-    pub other_port: u64,
-    /// Datagrams that were no answer to any question: from strangers, doubled, with foreign ids, garbage.
-    pub unexpected: u64,
-}
-
-impl Outcome {
-    /// The sweep's own verdicts, each with a detail for people; those of answering addresses come from reading.
-    pub fn verdicts(&self) -> impl Iterator<Item = (IpAddr, Verdict, String)> + '_ {
-        let questions = self.questions;
-        let silent =
-            move |_: &IpAddr| format!("no answer to {questions} question{}", if questions == 1 { "" } else { "s" });
-        self.excluded
-            .iter()
-            .map(|address| (address, Verdict::Excluded, "excluded from the targets".to_owned()))
-            .chain(self.silent.iter().map(move |address| (address, Verdict::Silent, silent(&address))))
-            .chain(
-                self.unreachable
-                    .iter()
-                    .map(|address| (address, Verdict::Unreachable, "the network has no way there".to_owned())),
-            )
-            .chain(
-                self.not_asked
-                    .iter()
-                    .map(|address| (address, Verdict::BudgetEnded, "not asked before the time was up".to_owned())),
-            )
-    }
 }
 
 /// A sweep under way. All times are counted from its start.
@@ -625,129 +551,5 @@ impl Bits {
         let was = self.is_set(n);
         self.0[(n / 64) as usize] &= !(1 << (n % 64));
         was
-    }
-}
-
-/// Tokens: packets are `interval` apart, up to `burst` of them may catch up. Burst and interval are chosen so that any
-/// second, wherever it begins, holds at most `rate` packets: burst − 1 + 1 s / interval ≤ rate, with a hundredth left
-/// for the time between the clock and the wire.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    interval: Duration,
-    tolerance: Duration,
-    /// When the next packet is due by the interval alone.
-    due: Duration,
-}
-
-impl Pace {
-    fn new(rate: Option<u32>) -> Self {
-        let Some(rate) = rate else {
-            return Self { interval: Duration::ZERO, tolerance: Duration::ZERO, due: Duration::ZERO };
-        };
-        let burst = 1 + (rate / 100).max(u32::from(rate >= 10));
-        let spared = if rate >= 100 { rate.div_ceil(100) } else { 0 };
-        let interval = Duration::from_secs(1) / (rate - (burst - 1) - spared).max(1);
-        Self { interval, tolerance: interval * (burst - 1), due: Duration::ZERO }
-    }
-
-    /// From when on the next packet may go.
-    fn ready(&self) -> Duration {
-        self.due.saturating_sub(self.tolerance)
-    }
-
-    fn spend(&mut self, now: Duration) {
-        self.due = self.due.max(now) + self.interval;
-    }
-
-    /// The last packet left later than planned: the next ones are counted from then.
-    fn settle(&mut self, now: Duration) {
-        if !self.interval.is_zero() {
-            self.due = self.due.max(now);
-        }
-    }
-
-    fn time_for(&self, packets: u64) -> Duration {
-        self.interval.saturating_mul(u32::try_from(packets).unwrap_or(u32::MAX))
-    }
-}
-
-/// The IPv4 networks that this host is in itself, without loopback, by the kernel's routing table.
-#[cfg(target_os = "linux")]
-pub fn attached() -> Vec<ipnet::IpNet> {
-    std::fs::read_to_string("/proc/net/route").map(|table| routes(&table)).unwrap_or_default()
-}
-
-/// Elsewhere the table is not read: the overall rate alone holds, and a given one.
-#[cfg(not(target_os = "linux"))]
-pub fn attached() -> Vec<ipnet::IpNet> {
-    Vec::new()
-}
-
-/// Reads /proc/net/route: routes without a gateway; numbers are hexadecimal in the host's byte order.
-#[cfg(any(target_os = "linux", test))]
-fn routes(table: &str) -> Vec<ipnet::IpNet> {
-    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(|n| n.to_ne_bytes());
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            let (interface, net, gateway, mask) =
-                (*columns.first()?, number(columns.get(1)?)?, number(columns.get(2)?)?, number(columns.get(7)?)?);
-            if interface == "lo" || gateway != [0; 4] || mask == [0; 4] {
-                return None;
-            }
-            ipnet::IpNet::with_netmask(IpAddr::from(net), IpAddr::from(mask)).ok()
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_without_a_gateway_are_attached() {
-        let hex = |octets: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(octets));
-        let table = format!(
-            "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
-             eth0\t00000000\t{}\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-             eth0\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n\
-             lo\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n\
-             broken line\n",
-            hex([10, 0, 0, 1]),
-            hex([10, 0, 4, 0]),
-            hex([255, 255, 252, 0]),
-            hex([127, 0, 0, 0]),
-            hex([255, 0, 0, 0]),
-        );
-        assert_eq!(routes(&table), ["10.0.4.0/22".parse::<ipnet::IpNet>().unwrap()]);
-        assert_eq!(routes(""), []);
-    }
-
-    #[test]
-    fn no_second_holds_more_packets_than_the_rate() {
-        for rate in [1, 2, 7, 99, 100, 256, 2000, 20_000] {
-            let mut pace = Pace::new(Some(rate));
-            let mut sent: Vec<Duration> = Vec::new();
-            let mut now = Duration::ZERO;
-            while now < Duration::from_secs(5) {
-                if now < pace.ready() {
-                    // A timer that is late by up to 7 ms, as they are.
-                    now = pace.ready() + Duration::from_micros(sent.len() as u64 * 37 % 7000);
-                    continue;
-                }
-                pace.spend(now);
-                sent.push(now);
-            }
-            let mut from = 0;
-            for (n, time) in sent.iter().enumerate() {
-                while sent[from] + Duration::from_secs(1) <= *time {
-                    from += 1;
-                }
-                assert!(n + 1 - from <= rate as usize, "rate {rate}: {} packets in a second", n + 1 - from);
-            }
-            assert!(sent.len() as f64 >= f64::from(rate) * 5.0 * 0.9 - 1.0, "rate {rate}: only {}", sent.len());
-        }
     }
 }

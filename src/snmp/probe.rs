@@ -312,6 +312,37 @@ async fn readable(socket: Option<&UdpSocket>) {
     }
 }
 
+/// The IPv4 networks that this host is in itself, without loopback, by the kernel's routing table.
+#[cfg(target_os = "linux")]
+pub fn attached() -> Vec<ipnet::IpNet> {
+    std::fs::read_to_string("/proc/net/route").map(|table| routes(&table)).unwrap_or_default()
+}
+
+/// Elsewhere the table is not read: the overall rate alone holds, and a given one.
+#[cfg(not(target_os = "linux"))]
+pub fn attached() -> Vec<ipnet::IpNet> {
+    Vec::new()
+}
+
+/// Reads /proc/net/route: routes without a gateway; numbers are hexadecimal in the host's byte order.
+#[cfg(any(target_os = "linux", test))]
+fn routes(table: &str) -> Vec<ipnet::IpNet> {
+    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(|n| n.to_ne_bytes());
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let (interface, net, gateway, mask) =
+                (*columns.first()?, number(columns.get(1)?)?, number(columns.get(2)?)?, number(columns.get(7)?)?);
+            if interface == "lo" || gateway != [0; 4] || mask == [0; 4] {
+                return None;
+            }
+            ipnet::IpNet::with_netmask(IpAddr::from(net), IpAddr::from(mask)).ok()
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -366,5 +397,49 @@ mod tests {
         );
         assert_eq!(object_id(&[0x2b, 0x90, 0x80, 0x80, 0x80, 0x00]), None);
         assert_eq!(object_id(&[0x2b, 0x80]), None);
+    }
+
+    #[test]
+    fn fuzz_bytes_of_any_kind_are_an_answer_or_none_and_nothing_worse() {
+        let pdu = element(ber::RESPONSE, &[&[2, 2, 0x41, 0], &[2, 1, 0], &[2, 1, 0], &[0x30, 0]]);
+        let mut dice: u32 = 7;
+        let mut roll = |below: usize| {
+            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (dice >> 8) as usize % below
+        };
+        let seeds =
+            [get(1, b"public").0, discovery().0, element(0x30, &[&[2, 1, 1], &element(0x04, &[b"public"]), &pdu])];
+        for _ in 0..20_000 {
+            let mut bytes = seeds[roll(seeds.len())].clone();
+            for _ in 0..=roll(4) {
+                let place = roll(bytes.len());
+                match roll(3) {
+                    0 => bytes[place] = roll(256) as u8,
+                    1 => bytes.truncate(place + 1),
+                    _ => bytes.insert(place, roll(256) as u8),
+                }
+            }
+            assert!(answer(&bytes).is_none() || ber::envelope(&bytes).is_some(), "{bytes:x?}");
+            ber::only_reads(&bytes);
+        }
+    }
+
+    #[test]
+    fn networks_without_a_gateway_are_attached() {
+        let hex = |octets: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(octets));
+        let table = format!(
+            "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+             eth0\t00000000\t{}\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+             eth0\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n\
+             lo\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n\
+             broken line\n",
+            hex([10, 0, 0, 1]),
+            hex([10, 0, 4, 0]),
+            hex([255, 255, 252, 0]),
+            hex([127, 0, 0, 0]),
+            hex([255, 0, 0, 0]),
+        );
+        assert_eq!(routes(&table), ["10.0.4.0/22".parse::<ipnet::IpNet>().unwrap()]);
+        assert_eq!(routes(""), []);
     }
 }

@@ -12,26 +12,26 @@
 //!
 //! No call for a SET exists here; clippy's `disallowed-methods` sees to it (DESIGN invariant 2).
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt;
+mod network;
+mod words;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_snmp::v3::{DesSaltState, EngineCache, MasterKeys, ReportStatus};
-use async_snmp::{Auth, Client, ClientBuilder, Error, ErrorStatus, Retry, UsmConfig};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use async_snmp::v3::{DesSaltState, EngineCache, ReportStatus};
+use async_snmp::{Auth, Client, ClientBuilder, Error, ErrorStatus, Retry};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::credential::{Access, AuthProtocol, Credential, PrivProtocol, User, Version, Versions};
-use super::patience::WAIT_FIRST;
-use super::transport::{ATTEMPTS, Capture, Counts, Link, Sockets};
-use super::{Absent, Agent, Limits, Oid, Traffic, Unanswered, Value, VarBind};
+pub use network::{DEVICES_DEFAULT, DEVICES_MAX, Network, NetworkOptions};
+pub use words::Denial;
+use words::{denial, is_unknown_context, is_unreachable, ours};
 
-/// Devices read at a time when nothing else is said.
-pub const DEVICES_DEFAULT: usize = 256;
-/// And at most.
-pub const DEVICES_MAX: usize = 1024;
+use super::transport::{ATTEMPTS, Link};
+use super::{Absent, Agent, Limits, Oid, Traffic, Unanswered, VarBind};
+
 /// Objects that may fail to answer before the whole device counts as silent.
 const NO_ANSWER_MAX: usize = 32;
 /// Transmissions of a part of a request that went unanswered: losing both by chance costs a further halving, no object.
@@ -40,170 +40,6 @@ const ATTEMPTS_ISOLATING: u32 = 2;
 const NEVER: Duration = Duration::from_secs(120);
 /// Encoded bytes of the OIDs in one request: with the rest it stays within one Ethernet frame.
 const OID_BYTES_MAX: usize = 1200;
-
-/// What all reading shares: the sockets, keys derived from passwords, known v3 engines, and places for devices.
-pub struct Network {
-    sockets: Sockets,
-    places: Arc<Semaphore>,
-    engines: Arc<EngineCache>,
-    logins: Mutex<HashMap<String, (Credential, Auth)>>,
-    first_wait: Duration,
-}
-
-/// How a [`Network`] behaves.
-#[derive(Clone, Default)]
-pub struct NetworkOptions {
-    /// Devices read at a time; 256 when not said, 1,024 at most.
-    pub devices: Option<usize>,
-    /// The wait for the first answer of a device whose round trip is not known; 1 s when not said.
-    pub first_wait: Option<Duration>,
-    /// Sees every datagram.
-    pub capture: Option<Capture>,
-}
-
-impl Network {
-    /// Opens the sockets. Needs a tokio runtime around it.
-    pub fn open(options: NetworkOptions) -> io::Result<Self> {
-        let sockets = Sockets::open(options.capture)?;
-        let devices = options.devices.unwrap_or(DEVICES_DEFAULT).clamp(1, DEVICES_MAX).min(sockets.in_flight_max());
-        Ok(Self {
-            sockets,
-            places: Arc::new(Semaphore::new(devices)),
-            engines: Arc::new(EngineCache::new().with_max_capacity(65_536)),
-            logins: Mutex::default(),
-            first_wait: options.first_wait.unwrap_or(WAIT_FIRST),
-        })
-    }
-
-    /// Waits for a free place and makes a session there; the place is free again when the session is dropped. Nothing
-    /// is sent yet. `rtt` is the round trip that the sweep saw; a device that it saw is known to be alive.
-    ///
-    /// `version` is the one that the device was sighted with; without it a community whose version is not fixed speaks
-    /// v2c.
-    pub async fn session(
-        &self,
-        peer: SocketAddr,
-        credential: &Credential,
-        version: Option<Version>,
-        rtt: Option<Duration>,
-    ) -> Session {
-        // The semaphore is never closed; without a permit the session would only be unbounded, not wrong.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        Session {
-            link: Link::new(&self.sockets, peer, rtt, self.first_wait),
-            auth: self.login(credential, version),
-            default_context: match &credential.access {
-                Access::User(user) => user.context.clone(),
-                Access::Community { .. } => String::new(),
-            },
-            engines: Arc::clone(&self.engines),
-            scopes: Vec::new(),
-            limits: Limits::default(),
-            borne: usize::MAX,
-            bulk_broken: false,
-            alive: rtt.is_some(),
-            answered: false,
-            skipped: BTreeSet::new(),
-            denial: None,
-            not_increasing: 0,
-            _place: place,
-        }
-    }
-
-    /// What the sockets saw and dropped.
-    pub fn counts(&self) -> Counts {
-        self.sockets.counts()
-    }
-
-    /// Derives a user's keys at the first need only: a password costs 2 to 4 ms.
-    fn login(&self, credential: &Credential, version: Option<Version>) -> Option<Auth> {
-        match &credential.access {
-            Access::Community { community, versions } => {
-                let v1 = match versions {
-                    Versions::V1 => true,
-                    Versions::V2c => false,
-                    Versions::Either => version == Some(Version::V1),
-                };
-                let community = community.expose().as_bytes().to_vec();
-                Some(if v1 { Auth::v1(community) } else { Auth::v2c(community) })
-            }
-            Access::User(user) => {
-                let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some((known, auth)) = logins.get(&credential.name)
-                    && known == credential
-                {
-                    return Some(auth.clone());
-                }
-                let auth = usm(user)?;
-                logins.insert(credential.name.clone(), (credential.clone(), auth.clone()));
-                Some(auth)
-            }
-        }
-    }
-}
-
-/// A user as the library wants it; none when the library refuses it, which [`Credential::user`] has ruled out.
-fn usm(user: &User) -> Option<Auth> {
-    let config = UsmConfig::new(user.name.clone().into_bytes());
-    let Some((protocol, secret)) = &user.auth else { return Some(Auth::Usm(config)) };
-    let protocol = match protocol {
-        AuthProtocol::Md5 => async_snmp::AuthProtocol::Md5,
-        AuthProtocol::Sha1 => async_snmp::AuthProtocol::Sha1,
-        AuthProtocol::Sha224 => async_snmp::AuthProtocol::Sha224,
-        AuthProtocol::Sha256 => async_snmp::AuthProtocol::Sha256,
-        AuthProtocol::Sha384 => async_snmp::AuthProtocol::Sha384,
-        AuthProtocol::Sha512 => async_snmp::AuthProtocol::Sha512,
-    };
-    let mut keys = MasterKeys::new(protocol, secret.expose().as_bytes()).ok()?;
-    if let Some((protocol, secret)) = &user.privacy {
-        let protocol = match protocol {
-            PrivProtocol::Des => async_snmp::PrivProtocol::Des,
-            PrivProtocol::Aes128 => async_snmp::PrivProtocol::Aes128,
-            PrivProtocol::Aes192 => async_snmp::PrivProtocol::Aes192Blumenthal,
-            PrivProtocol::Aes256 => async_snmp::PrivProtocol::Aes256Blumenthal,
-            PrivProtocol::Aes192Reeder => async_snmp::PrivProtocol::Aes192Reeder,
-            PrivProtocol::Aes256Reeder => async_snmp::PrivProtocol::Aes256Reeder,
-        };
-        keys = keys.with_privacy(protocol, secret.expose().as_bytes()).ok()?;
-    }
-    config.with_master_keys(keys).ok().map(Auth::Usm)
-}
-
-/// Why an SNMPv3 agent, or none at all, let us in; the reason behind [`Unanswered::Denied`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// usmStatsUnknownUserNames.
-    UnknownUser,
-    /// usmStatsWrongDigests: authentication secret or protocol.
-    WrongDigest,
-    /// usmStatsNotInTimeWindows, and again after the clock was corrected.
-    NotInTimeWindow,
-    /// usmStatsUnsupportedSecLevels: the user has no such authentication or privacy there.
-    UnsupportedSecurityLevel,
-    /// usmStatsDecryptionErrors: privacy secret or protocol.
-    Decryption,
-    /// It answers discovery and never this user: some agents send no reports; also a wrong privacy secret looks so.
-    Ignored,
-    /// noAccess or authorizationError for everything asked.
-    NoAccess,
-    /// A credential that the library cannot use.
-    Unusable,
-}
-
-impl fmt::Display for Denial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UnknownUser => "unknown user name",
-            Self::WrongDigest => "wrong authentication secret or protocol",
-            Self::NotInTimeWindow => "not in time window",
-            Self::UnsupportedSecurityLevel => "security level not supported for this user",
-            Self::Decryption => "wrong privacy secret or protocol",
-            Self::Ignored => "answers discovery but not this user",
-            Self::NoAccess => "no access",
-            Self::Unusable => "credential cannot be used",
-        })
-    }
-}
 
 /// A live device.
 pub struct Session {
@@ -221,7 +57,12 @@ pub struct Session {
     alive: bool,
     /// It answered this credential.
     answered: bool,
+    /// Objects whose GET never answers.
     skipped: BTreeSet<Oid>,
+    /// Starts whose GETNEXT never answers: what lies behind them is to blame, they may be fine themselves.
+    skipped_next: BTreeSet<Oid>,
+    /// How many of both were found in this session.
+    no_answers: usize,
     denial: Option<Denial>,
     not_increasing: u32,
     _place: Option<OwnedSemaphorePermit>,
@@ -260,6 +101,34 @@ struct Piece {
 }
 
 impl Session {
+    fn new(
+        link: Link,
+        auth: Option<Auth>,
+        default_context: String,
+        engines: Arc<EngineCache>,
+        alive: bool,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            link,
+            auth,
+            default_context,
+            engines,
+            scopes: Vec::new(),
+            limits: Limits::default(),
+            borne: usize::MAX,
+            bulk_broken: false,
+            alive,
+            answered: false,
+            skipped: BTreeSet::new(),
+            skipped_next: BTreeSet::new(),
+            no_answers: 0,
+            denial: None,
+            not_increasing: 0,
+            _place: place,
+        }
+    }
+
     /// Objects that never answered here; not asked any more in this session.
     pub fn skipped(&self) -> impl Iterator<Item = &Oid> {
         self.skipped.iter()
@@ -313,7 +182,15 @@ impl Session {
         if self.scopes.iter().any(|scope| scope.context == context && scope.dead) {
             return Ok(oids.iter().map(|oid| absent(oid, Absent::NoAnswer)).collect());
         }
-        let mut pieces = self.cut(oids);
+        for (answer, oid) in answers.iter_mut().zip(oids) {
+            if async_snmp::Oid::from_slice(oid.arcs()).validate_for_wire().is_err() {
+                // No message can carry it (a first arc above 2), so nobody has it.
+                *answer = Some(absent(oid, Absent::NoSuchObject));
+            }
+        }
+        let skipped = if kind == Kind::Get { &self.skipped } else { &self.skipped_next };
+        let places = (0..oids.len()).filter(|&place| answers[place].is_none() && !skipped.contains(&oids[place]));
+        let mut pieces = self.cut(oids, places);
         pieces.reverse();
         while let Some(piece) = pieces.pop() {
             let asked: Vec<&Oid> = piece.places.iter().map(|&place| &oids[place]).collect();
@@ -347,8 +224,10 @@ impl Session {
                         break;
                     }
                     if let [place] = *piece.places {
-                        self.skipped.insert(oids[place].clone());
-                        if self.skipped.len() > NO_ANSWER_MAX {
+                        let skipped = if kind == Kind::Get { &mut self.skipped } else { &mut self.skipped_next };
+                        skipped.insert(oids[place].clone());
+                        self.no_answers += 1;
+                        if self.no_answers > NO_ANSWER_MAX {
                             return Err(Unanswered::Silent);
                         }
                         answers[place] = Some(absent(&oids[place], Absent::NoAnswer));
@@ -365,12 +244,12 @@ impl Session {
             .collect())
     }
 
-    /// Requests of as many objects as the device bears, without those on the skip list.
-    fn cut(&self, oids: &[Oid]) -> Vec<Piece> {
+    /// Requests of as many objects as the device bears.
+    fn cut(&self, oids: &[Oid], places: impl Iterator<Item = usize>) -> Vec<Piece> {
         let most = self.limits.varbinds_max.clamp(1, 60).min(self.borne);
         let mut pieces: Vec<Piece> = Vec::new();
         let mut bytes = OID_BYTES_MAX;
-        for place in (0..oids.len()).filter(|&place| !self.skipped.contains(&oids[place])) {
+        for place in places {
             let size = encoded_size(&oids[place]);
             match pieces.last_mut() {
                 Some(piece) if piece.places.len() < most && bytes + size <= OID_BYTES_MAX => {
@@ -438,8 +317,7 @@ impl Session {
                 Kind::Get => client.get_many_chunks(&theirs),
                 Kind::GetNext => client.get_next_many_chunks(&theirs),
             }
-            // An OID that no message can carry (first arc above 2): nobody has such an object.
-            .map_err(|_| Unanswered::Denied)?;
+            .map_err(|_| self.deny(Denial::Unusable))?;
             let mut varbinds = Vec::with_capacity(oids.len());
             let failure = loop {
                 match stream.next().await {
@@ -456,7 +334,16 @@ impl Session {
             };
             let Some(error) = failure else { return Ok(Outcome::Answered(varbinds)) };
             let completed = error.completed_request_count;
-            match error.source.exchange_source() {
+            let mut source = error.source.exchange_source();
+            while let Error::SharedOperation { source: shared } = source {
+                source = shared.exchange_source();
+            }
+            match source {
+                Error::Snmp { status: ErrorStatus::AuthorizationError | ErrorStatus::NoAccess, index: 0, .. }
+                    if !self.answered =>
+                {
+                    return Err(self.deny(Denial::NoAccess));
+                }
                 Error::Snmp { status, index, .. } => {
                     self.heard(context);
                     let at = usize::try_from(*index).ok().and_then(|index| index.checked_sub(1));
@@ -493,6 +380,10 @@ impl Session {
                 },
                 Error::Network { source, .. } if is_unreachable(source) => return Err(Unanswered::Unreachable),
                 Error::Network { .. } => return Ok(Outcome::Nothing),
+                // More than the engine says it takes, even alone.
+                Error::OutboundMessageTooLarge { .. } => {
+                    return Ok(Outcome::Error(ErrorStatus::TooBig, Some(completed)));
+                }
                 Error::Auth { .. } => return Err(self.deny(Denial::Ignored)),
                 _ => return Err(self.deny(Denial::Unusable)),
             }
@@ -591,12 +482,22 @@ impl Session {
     /// A GET in v1: GETNEXT from just before each object, because one missing object fails a v1 GET for all. What
     /// stands between is rare (an object with a subtree right before the one asked) and is asked alone.
     async fn get_v1(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
-        let before: Vec<Oid> = oids.iter().map(just_before).collect();
-        let found = self.ask(Kind::GetNext, context, &before).await?;
+        let asked: Vec<&Oid> = oids.iter().filter(|oid| !self.skipped.contains(oid)).collect();
+        let before: Vec<Oid> = asked.iter().map(|oid| just_before(oid)).collect();
+        let mut found = self.ask(Kind::GetNext, context, &before).await?.into_iter();
         let mut answers = Vec::with_capacity(oids.len());
-        for (oid, found) in oids.iter().zip(found) {
+        for oid in oids {
+            if self.skipped.contains(oid) {
+                answers.push(absent(oid, Absent::NoAnswer));
+                continue;
+            }
+            let Some(found) = found.next() else { continue };
             answers.push(match found.answer {
-                Err(Absent::NoAnswer | Absent::Refused) => absent(oid, Absent::NoAnswer),
+                Err(Absent::NoAnswer) => {
+                    self.skipped.insert(oid.clone());
+                    absent(oid, Absent::NoAnswer)
+                }
+                Err(Absent::Refused) => absent(oid, Absent::Refused),
                 Err(_) => absent(oid, Absent::NoSuchObject),
                 Ok(_) if found.oid == *oid => found,
                 Ok(_) if found.oid > *oid => absent(oid, Absent::NoSuchObject),
@@ -625,7 +526,8 @@ impl Agent for Session {
 
     async fn get_bulk(&mut self, context: &str, oids: &[Oid], repetitions: u16) -> Result<Vec<VarBind>, Unanswered> {
         let allowed = self.limits.bulk && !self.bulk_broken && !self.is_v1();
-        if !allowed || oids.is_empty() || (!context.is_empty() && !self.is_v3()) {
+        let too_many = oids.len() > self.limits.varbinds_max.min(self.borne);
+        if !allowed || oids.is_empty() || too_many || (!context.is_empty() && !self.is_v3()) {
             return self.get_next(context, oids).await;
         }
         let scope = if context.is_empty() { self.default_context.clone() } else { context.to_owned() };
@@ -697,46 +599,4 @@ fn encoded_size(oid: &Oid) -> usize {
         })
         .sum::<usize>();
     arcs + 6
-}
-
-/// snmpUnknownContexts and snmpUnavailableContexts.
-fn is_unknown_context(oid: &async_snmp::Oid) -> bool {
-    oid.arcs().starts_with(&[1, 3, 6, 1, 6, 3, 12, 1, 5]) || oid.arcs().starts_with(&[1, 3, 6, 1, 6, 3, 12, 1, 4])
-}
-
-fn denial(status: &ReportStatus) -> Denial {
-    match status {
-        ReportStatus::UnknownUserName { .. } => Denial::UnknownUser,
-        ReportStatus::WrongDigest { .. } => Denial::WrongDigest,
-        ReportStatus::NotInTimeWindow { .. } => Denial::NotInTimeWindow,
-        ReportStatus::UnsupportedSecurityLevel { .. } => Denial::UnsupportedSecurityLevel,
-        ReportStatus::DecryptionError { .. } => Denial::Decryption,
-        _ => Denial::Ignored,
-    }
-}
-
-fn is_unreachable(error: &io::Error) -> bool {
-    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied};
-    matches!(error.kind(), HostUnreachable | NetworkUnreachable | NetworkDown | PermissionDenied | AddrNotAvailable)
-}
-
-/// The library's varbind in our words.
-fn ours(varbind: async_snmp::VarBind) -> VarBind {
-    use async_snmp::Value as Theirs;
-    let answer = match varbind.value {
-        Theirs::Integer(n) => Ok(Value::Integer(i64::from(n))),
-        Theirs::OctetString(bytes) | Theirs::Nsap(bytes) => Ok(Value::Octets(bytes.to_vec())),
-        Theirs::ObjectIdentifier(oid) => Ok(Value::Oid(Oid::new(oid.arcs()))),
-        Theirs::IpAddress(address) => Ok(Value::IpAddress(address)),
-        Theirs::Counter32(n) => Ok(Value::Counter(u64::from(n))),
-        Theirs::Counter64(n) => Ok(Value::Counter(n)),
-        Theirs::Gauge32(n) | Theirs::UInteger32(n) => Ok(Value::Gauge(u64::from(n))),
-        Theirs::TimeTicks(n) => Ok(Value::TimeTicks(n)),
-        Theirs::Opaque(bytes) => Ok(Value::Opaque(bytes.to_vec())),
-        Theirs::NoSuchObject => Err(Absent::NoSuchObject),
-        Theirs::NoSuchInstance => Err(Absent::NoSuchInstance),
-        Theirs::EndOfMibView => Err(Absent::EndOfMibView),
-        _ => Ok(Value::Nothing),
-    };
-    VarBind { oid: Oid::new(varbind.oid.arcs()), answer }
 }

@@ -16,6 +16,7 @@ pub struct Request {
     /// error-status and error-index; non-repeaters and max-repetitions of a GETBULK.
     pub fields: (i64, i64),
     pub oids: Vec<Vec<u32>>,
+    pub from: SocketAddr,
     pub at: Instant,
     /// How many datagrams came before this one.
     pub number: usize,
@@ -50,7 +51,7 @@ impl ScriptedAgent {
             while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
                 let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
                 let number = log.lock().unwrap().len();
-                let request = decode(&buffer[..length], number);
+                let request = decode(&buffer[..length], from, number);
                 log.lock().unwrap().push(request.clone());
                 for reply in script(&request) {
                     reply.from.as_deref().unwrap_or(&socket).send_to(&reply.bytes, from).unwrap();
@@ -133,7 +134,7 @@ fn message(request: &Request, status: u8, index: u8, bindings: Vec<u8>) -> Reply
     Reply { bytes: element(0x30, &[vec![2, 1, request.version], community, pdu]), from: None }
 }
 
-fn decode(datagram: &[u8], number: usize) -> Request {
+fn decode(datagram: &[u8], from: SocketAddr, number: usize) -> Request {
     let mut message = Reader(Reader(datagram).element().unwrap().1);
     let version = message.integer().unwrap() as u8;
     let community = message.element().unwrap().1.to_vec();
@@ -146,7 +147,7 @@ fn decode(datagram: &[u8], number: usize) -> Request {
     while let Some((_, binding)) = bindings.element() {
         oids.push(arcs(Reader(binding).element().unwrap().1));
     }
-    Request { version, community, pdu, id, fields, oids, at: Instant::now(), number }
+    Request { version, community, pdu, id, fields, oids, from, at: Instant::now(), number }
 }
 
 /// A tag, the length, the parts.

@@ -1,10 +1,11 @@
 //! Broken and hostile agents are met calmly: what they say right is taken, the rest is absent with its reason.
 
 use std::net::UdpSocket;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use meterpost::snmp::credential::{Credential, Secret, Version, Versions};
+use meterpost::snmp::transport::{Capture, Way};
 use meterpost::snmp::{Absent, Agent, Limits, Network, NetworkOptions, Oid, Session, Unanswered, Value, ber};
 
 use super::agent::{Reply, Request, ScriptedAgent, answer, element, error, right, text};
@@ -47,6 +48,8 @@ async fn values_of_every_type_come_as_they_are() {
         (vec![2, 5, 0, 0xff, 0xff, 0xff, 0xfd], Ok(Value::Integer(-3))),
         (text(b"a\0b\xff\xfe\n"), Ok(Value::Octets(b"a\0b\xff\xfe\n".to_vec()))),
         (text(b""), Ok(Value::Octets(Vec::new()))),
+        // Longer, by its own word, than what stands around it.
+        (vec![4, 0x7f, b'a'], Ok(Value::Octets(b"a".to_vec()))),
         (vec![5, 0], Ok(Value::Nothing)),
         (vec![6, 3, 0x2b, 6, 1], Ok(Value::Oid(oid("1.3.6.1")))),
         (vec![0x40, 4, 10, 0, 0, 1], Ok(Value::IpAddress([10, 0, 0, 1]))),
@@ -73,8 +76,8 @@ async fn values_of_every_type_come_as_they_are() {
     }
     let traffic = session.traffic();
     assert_eq!((traffic.requests, traffic.responses), (1, 1));
-    // 18 objects with OIDs of 10 octets in 12, NULLs and heads around them; the answer's values instead of the NULLs.
-    assert_eq!((traffic.bytes_sent, traffic.bytes_received), (321, 369));
+    // 19 objects with OIDs of 10 octets in 12, NULLs and heads around them; the answer's values instead of the NULLs.
+    assert_eq!((traffic.bytes_sent, traffic.bytes_received), (337, 386));
 }
 
 #[tokio::test]
@@ -415,4 +418,98 @@ async fn a_read_object_equals_what_an_independent_client_reads() {
         };
         assert_eq!(varbind.answer, Ok(theirs), "{}", varbind.oid);
     }
+}
+
+#[tokio::test]
+async fn in_v1_too_an_object_that_never_answers_is_left_out_the_next_time() {
+    let objects = numbers(4);
+    let agent = ScriptedAgent::start(move |request| {
+        let poison = request.oids.contains(&oid("1.3.6.1.4.1.9999.1.3").arcs().to_vec());
+        if poison { Vec::new() } else { vec![right(&objects, request)] }
+    });
+    let network = Network::open(NetworkOptions::default()).unwrap();
+    let mut first = session(&network, &agent, Version::V1).await;
+    let expected = [Ok(1), Ok(2), Err(Absent::NoAnswer), Ok(4)];
+    assert_eq!(shown(&first.get("", &all(4)).await.unwrap()), expected);
+    let skipped: Vec<Oid> = first.skipped().cloned().collect();
+    assert_eq!(skipped, [number(3)]);
+    drop(first);
+    let mut second = session(&network, &agent, Version::V1).await;
+    second.skip(skipped);
+    assert_eq!(shown(&second.get("", &all(4)).await.unwrap()), expected);
+    assert_eq!(second.traffic().requests, 1);
+}
+
+#[tokio::test]
+async fn an_oid_that_no_message_can_carry_costs_the_others_nothing() {
+    let agent = ScriptedAgent::honest(1, numbers(2));
+    let network = Network::open(NetworkOptions::default()).unwrap();
+    let mut session = session(&network, &agent, Version::V2c).await;
+    let asked = [number(1), oid("3.1"), oid("1.40.1"), number(2)];
+    let missing = Err(Absent::NoSuchObject);
+    assert_eq!(shown(&session.get("", &asked).await.unwrap()), [Ok(1), missing, missing, Ok(2)]);
+}
+
+#[tokio::test]
+async fn a_capture_sees_every_datagram_as_it_is() {
+    let agent = ScriptedAgent::honest(1, numbers(2));
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let theirs = Arc::clone(&log);
+    let capture: Capture =
+        Arc::new(move |way, peer, bytes: &[u8]| theirs.lock().unwrap().push((way, peer, bytes.len())));
+    let network = Network::open(NetworkOptions { capture: Some(capture), ..NetworkOptions::default() }).unwrap();
+    let mut session = session(&network, &agent, Version::V2c).await;
+    session.get("", &all(2)).await.unwrap();
+    let traffic = session.traffic();
+    let sizes = (traffic.bytes_sent as usize, traffic.bytes_received as usize);
+    assert_eq!(*log.lock().unwrap(), [(Way::Out, agent.address, sizes.0), (Way::In, agent.address, sizes.1)]);
+}
+
+#[tokio::test]
+async fn only_so_many_devices_are_read_at_once() {
+    let agent = ScriptedAgent::honest(1, numbers(1));
+    let network = Network::open(NetworkOptions { devices: Some(2), ..NetworkOptions::default() }).unwrap();
+    let first = session(&network, &agent, Version::V2c).await;
+    let _second = session(&network, &agent, Version::V2c).await;
+    let mut third = std::pin::pin!(session(&network, &agent, Version::V2c));
+    assert!(poll_once(third.as_mut()).await.is_none(), "a third one must wait");
+    drop(first);
+    third.await;
+}
+
+async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        std::task::Poll::Ready(match future.as_mut().poll(context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_the_kernel_drops_is_counted() {
+    let objects = numbers(1);
+    let agent = ScriptedAgent::start(move |request| {
+        let flood = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..if request.number == 0 { 20_000 } else { 0 } {
+            flood.send_to(&[0; 64], request.from).unwrap();
+        }
+        vec![right(&objects, request)]
+    });
+    let network = Network::open(NetworkOptions::default()).unwrap();
+    let mut session = session(&network, &agent, Version::V2c).await;
+    let mut reading = std::pin::pin!(async { session.get("", &all(1)).await });
+    while agent.seen().is_empty() {
+        assert!(poll_once(reading.as_mut()).await.is_none());
+        tokio::task::yield_now().await;
+    }
+    // This thread holds the runtime, so nobody empties the socket while the flood comes.
+    let started = Instant::now();
+    while network.counts().kernel_drops == 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "20,000 datagrams fit into the receive buffer");
+        std::thread::yield_now();
+    }
+    assert_eq!(shown(&reading.await.unwrap()), [Ok(1)]);
 }

@@ -3,12 +3,15 @@
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, UdpSocket};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use meterpost::snmp::credential::{Access, Credential, Secret, Version, Versions};
-use meterpost::snmp::{Absent, Agent, Denial, Limits, Network, NetworkOptions, Oid, Session, Unanswered, Value};
+use meterpost::snmp::{Absent, Agent, Denial, Limits, Network, NetworkOptions, Oid, Session, Unanswered, Value, probe};
+use meterpost::sweep::{Options, Sweep};
+use meterpost::targets::{Addresses, Group, Targets};
 
 use super::agent::{ScriptedAgent, text};
 use super::oid;
@@ -49,7 +52,7 @@ impl Snmpd {
                 .unwrap();
             }
         }
-        writeln!(config, "createUser open\nrouser open noauth").unwrap();
+        writeln!(config, "createUser open\nrouser open noauth\ncreateUser locked SHA auth-locked").unwrap();
         std::fs::write(directory.join("snmpd.conf"), config).unwrap();
         let process = Command::new(program)
             .args(["-f", "-C", "-Lf", "snmpd.log", "-p", "snmpd.pid", "-c", "snmpd.conf"])
@@ -190,7 +193,11 @@ async fn a_refused_user_is_denied_with_the_reason() {
     let mut session = network.session(snmpd.address, &Credential::parse_v3(&text).unwrap(), None, ALIVE).await;
     assert_eq!(session.get("", &system()).await, Err(Unanswered::Denied));
     assert!(matches!(session.denial(), Some(Denial::Decryption | Denial::Ignored)), "{:?}", session.denial());
-    // The user that is let in nowhere: no access to any object.
+    // Known, and let in nowhere.
+    let locked = Credential::parse_v3("locked:SHA:auth-locked").unwrap();
+    let mut session = network.session(snmpd.address, &locked, None, ALIVE).await;
+    assert_eq!(session.get("", &system()).await, Err(Unanswered::Denied));
+    assert_eq!(session.denial(), Some(Denial::NoAccess));
     let mut session = network.session(snmpd.address, &user("SHA", Some("AES")), None, ALIVE).await;
     check(session.get("", &system()).await, "the right one, behind all the wrong ones");
 }
@@ -248,8 +255,35 @@ async fn an_agent_that_restarts_or_gets_a_new_engine_is_read_on() {
 }
 
 #[tokio::test]
-async fn an_agent_without_reports_that_ignores_a_user_is_no_silent_device() {
-    // Nothing at the port at all: silent, not denied.
+async fn a_sweep_sees_the_engine_and_takes_v1_and_v2c_answers_of_a_real_agent() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(snmpd) = Snmpd::start(directory.path(), "swept", None, "").await else { return };
+    let credentials = [
+        community(Versions::V2c),
+        Credential { name: "one".to_owned(), ..community(Versions::V1) },
+        user("SHA", Some("AES")),
+    ];
+    for credential in &credentials {
+        let mut targets = Targets::default();
+        let names = vec![credential.name.clone()];
+        let group =
+            Group { addresses: Addresses::one(snmpd.address.ip()), port: snmpd.address.port(), credentials: names };
+        targets.add(group, &Addresses::default()).unwrap();
+        let sweep = Sweep::new(&targets, &credentials, &Options::default()).unwrap();
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(4);
+        let outcome = probe::run(sweep, &credentials, sender, |_| ControlFlow::Continue(())).await.unwrap();
+        let seen = receiver.recv().await.unwrap();
+        assert_eq!((outcome.answered, outcome.traffic.requests), (1, 1), "{}", credential.name);
+        assert_eq!((seen.address, seen.credential), (snmpd.address, credential.name.clone()));
+        let is_v3 = seen.version == Version::V3;
+        assert_eq!(is_v3, credential.is_v3());
+        assert_eq!(seen.description.is_some_and(|text| text == b"a real agent"), !is_v3);
+        assert_eq!(seen.object_id.is_some(), !is_v3);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_address_is_silent_in_v3_too_and_not_denied() {
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let options = NetworkOptions { first_wait: Some(Duration::from_millis(100)), ..NetworkOptions::default() };
     let network = Network::open(options).unwrap();
