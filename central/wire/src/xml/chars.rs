@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use unicode_normalization::UnicodeNormalization;
+
 /// Most characters of names that PWG limits.
 pub(super) const NAME: usize = 127;
 /// Most characters of ordinary texts.
@@ -11,15 +13,16 @@ pub(super) const LONG: usize = 1_023;
 /// Most characters of a list of OIDs.
 pub(super) const OIDS: usize = 4_096;
 
-/// The text as it may leave or enter: at most `cap` characters, those that XML 1.0 has not replaced by U+FFFD. SNMP
-/// strings are full of NULs, and neither quick-xml's reader nor its writer minds.
+/// The text as it may leave or enter: in normal form C, at most `cap` characters, those that XML 1.0 has not replaced by
+/// U+FFFD. SNMP strings are full of NULs, and neither quick-xml's reader nor its writer minds.
 pub(crate) fn clean(text: &str, cap: usize) -> Cow<'_, str> {
-    let end = text.char_indices().nth(cap).map_or(text.len(), |(at, _)| at);
-    let text = &text[..end];
-    if text.chars().all(is_allowed) {
+    if text.len() <= cap && text.is_ascii() && text.chars().all(is_allowed) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if is_allowed(c) { c } else { char::REPLACEMENT_CHARACTER }).collect())
+    // composing shortens; what is longer than this before is cut after, whatever it composes to
+    let text = text.chars().take(cap.saturating_mul(4));
+    let allowed = text.map(|c| if is_allowed(c) { c } else { char::REPLACEMENT_CHARACTER });
+    Cow::Owned(allowed.nfc().take(cap).collect())
 }
 
 fn is_allowed(c: char) -> bool {
@@ -34,6 +37,7 @@ mod tests {
     fn characters_that_xml_has_not_are_replaced_and_texts_are_cut_between_characters() {
         assert_eq!(clean("a\0b\u{1}\u{FFFE}\u{1F5A8}\t", 99), "a\u{FFFD}b\u{FFFD}\u{FFFD}\u{1F5A8}\t");
         assert_eq!(clean("äöü", 2), "äö");
+        assert_eq!(clean("Bu\u{308}ro", 9), "Büro");
         assert!(matches!(clean("plain", 5), Cow::Borrowed("plain")));
     }
 }
