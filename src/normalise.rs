@@ -8,6 +8,8 @@ pub mod datum;
 pub mod eval;
 mod rows;
 mod supplies;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 use std::collections::BTreeMap;

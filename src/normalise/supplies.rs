@@ -26,7 +26,6 @@ struct Made {
     written_out: bool,
     /// The type by whose place the colour is taken.
     nth: Option<String>,
-    own_percent: bool,
 }
 
 /// All supplies; `None` when the mapping has no table of them and no row is there.
@@ -119,7 +118,7 @@ fn make(eval: &Evaluator<'_>, row: Row<'_>) -> Option<Made> {
         unit,
         ..Supply::default()
     };
-    Some(Made { supply, set: row.set.name.clone(), over: row.set.over.clone(), written_out, nth, own_percent })
+    Some(Made { supply, set: row.set.name.clone(), over: row.set.over.clone(), written_out, nth })
 }
 
 /// What is left in percent, whole, rounded half up: the level itself when the unit or the capacity says so, else its
@@ -195,12 +194,6 @@ fn lay_over(made: Vec<Made>) -> Vec<Supply> {
                 row.percent = top.supply.percent;
                 row.level_state = Some(LevelState::Known);
                 row.evidence = top.supply.evidence.clone();
-                if top.own_percent
-                    && row.level.is_none()
-                    && row.unit.as_ref().is_some_and(|unit| unit.label == "percent")
-                {
-                    row.level = top.supply.percent.map(u64::from);
-                }
             } else if row.level.is_none() {
                 row.level_state = top.supply.level_state.or(row.level_state);
             }

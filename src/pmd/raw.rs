@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use meterpost_wire::counters::CounterKey;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -429,6 +430,12 @@ pub fn parse(text: &str) -> (RawPmd, Vec<RawFault>) {
     (raw, faults)
 }
 
+/// Whether a table in `[counters]` is the front of longer names, and no rule: it names no counter itself, and what stands
+/// in it looks like no rule.
+fn is_level(name: &str, table: &DeTable<'_>) -> bool {
+    CounterKey::parse(name).is_err() && (name == "vendor" || table.keys().all(|key| !is_rule_key(key.get_ref())))
+}
+
 /// Counters nest by their dots: `system.impressions = …` and `"system.impressions" = …` are the same.
 fn counters(section: Section<'_>, faults: &mut Vec<RawFault>) -> Vec<RawField> {
     let mut found = Vec::new();
@@ -437,8 +444,7 @@ fn counters(section: Section<'_>, faults: &mut Vec<RawFault>) -> Vec<RawField> {
         for (key, value) in table {
             let name = format!("{prefix}.{}", key.get_ref());
             match value.get_ref() {
-                // a table whose values are tables or lists is a level of the name, not a rule
-                DeValue::Table(inner) if !inner.is_empty() && inner.keys().all(|key| !is_rule_key(key.get_ref())) => {
+                DeValue::Table(inner) if is_level(&name["counters.".len()..], inner) => {
                     if let DeValue::Table(inner) = value.into_inner() {
                         open.push((name, inner));
                     }
