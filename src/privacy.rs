@@ -202,6 +202,23 @@ pub fn apply(mut reading: Reading, policy: &Policy, hash: &dyn Fn(&str) -> Strin
     reading
 }
 
+/// A device's key under the policy, when nothing else of it is at hand.
+pub fn key(key: &str, policy: &Policy, hash: &dyn Fn(&str) -> String) -> String {
+    let shown = |field| policy.rule(field) == Rule::Send;
+    if key_field(key).is_none_or(shown) { key.to_owned() } else { hash(key) }
+}
+
+/// What a key is made of.
+fn key_field(key: &str) -> Option<Field> {
+    match key.split(':').next() {
+        Some("sn") => Some(Field::SerialNumber),
+        Some("uuid") => Some(Field::Uuid),
+        Some("mac") => Some(Field::PhysicalAddress),
+        Some("ip") => Some(Field::Address),
+        _ => None,
+    }
+}
+
 /// One application of a policy to one reading.
 struct Pass<'a> {
     hidden: Hidden,
@@ -215,14 +232,7 @@ impl Pass<'_> {
     }
 
     fn hides_key(&self, key: &str) -> bool {
-        let named = match key.split(':').next() {
-            Some("sn") => Some(Field::SerialNumber),
-            Some("uuid") => Some(Field::Uuid),
-            Some("mac") => Some(Field::PhysicalAddress),
-            Some("ip") => Some(Field::Address),
-            _ => None,
-        };
-        named.is_some_and(|field| !self.sends(field)) || self.hidden.is_in(key)
+        key_field(key).is_some_and(|field| !self.sends(field)) || self.hidden.is_in(key)
     }
 
     fn identity(&self, identity: &mut Identity) {

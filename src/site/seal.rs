@@ -102,7 +102,7 @@ impl<'a> Sealer<'a> {
     /// Takes one reading; seals and queues the batch before it when that is full.
     pub fn push(&mut self, gathered: Gathered, now: Timestamp) -> Result<(), SiteError> {
         let Gathered { mut reading, reached } = gathered;
-        self.tell_apart(&mut reading);
+        self.tell_apart(&mut reading)?;
         let keyring = &self.unlocked.keyring;
         let before = self.store.read(|tx| memory::by_key(tx, keyring, &reading.key))?;
         if let Some(before) = &before {
@@ -194,18 +194,36 @@ impl<'a> Sealer<'a> {
     }
 
     /// Two devices of one run with one serial and no common MAC are keyed by MAC: some makers ship a thousand printers
-    /// with one serial.
-    fn tell_apart(&mut self, reading: &mut Reading) {
+    /// with one serial. The serial is remembered as shared, so that no later run, in whatever order it finds them, takes
+    /// one for the other.
+    fn tell_apart(&mut self, reading: &mut Reading) -> Result<(), SiteError> {
         let macs = reading.network.as_ref().map(|network| network.physical_addresses.clone()).unwrap_or_default();
-        let Some(others) = self.seen.get(&reading.key) else {
-            self.seen.insert(reading.key.clone(), macs);
-            return;
+        let Some(first_mac) = macs.first().filter(|_| reading.key.starts_with("sn:")) else {
+            self.seen.entry(reading.key.clone()).or_default();
+            return Ok(());
         };
-        let apart = !others.is_empty() && !macs.is_empty() && !macs.iter().any(|mac| others.contains(mac));
-        if apart && reading.key.starts_with("sn:") {
-            reading.key = format!("mac:{}", macs[0]);
-            self.seen.insert(reading.key.clone(), macs);
+        let by_mac = format!("mac:{first_mac}");
+        let shared = format!("shared_serial {}", self.unlocked.keyring.names().look_up(&reading.key));
+        if self.store.read(|tx| tx.fact(&shared))?.is_some() {
+            reading.key = by_mac;
+            return Ok(());
         }
+        let others = self.seen.entry(reading.key.clone()).or_insert_with(|| macs.clone());
+        if others.is_empty() || macs.iter().any(|mac| others.contains(mac)) {
+            return Ok(());
+        }
+        self.store.write(|tx| tx.set_fact(&shared, "yes"))?;
+        let first = format!("mac:{}", others[0]);
+        let names = self.unlocked.keyring.names();
+        // the first of them has its MAC as key too, unless its batch has been sealed already
+        if let Some(drafted) = self.draft.find(|with| with.key == reading.key) {
+            drafted.reading.key = privacy::key(&first, &self.terms.policy, &|text| names.hashed(text));
+            drafted.xml = xml::encode_device(&drafted.reading);
+            drafted.with.known.iter_mut().for_each(|known| known.key.clone_from(&first));
+            drafted.with.key = first;
+        }
+        reading.key = by_mac;
+        Ok(())
     }
 }
 

@@ -461,9 +461,18 @@ fn two_addresses_of_one_device_are_one_and_one_serial_on_two_devices_is_two() {
         sealer.push(one(n, mac), at(0)).unwrap();
     }
     sealer.finish(&end(at(0), 3), at(0)).unwrap();
-    let devices = inside(&site, 1).batch.devices;
-    let shown: Vec<_> = devices.iter().map(|d| (d.key.as_str(), d.network.as_ref().unwrap().addresses.len())).collect();
-    assert_eq!(shown, [("sn:acme:SERIAL00001", 2), ("mac:02:00:00:00:00:03", 1)]);
+    let shown = |sequence| {
+        let devices = inside(&site, sequence).batch.devices;
+        devices.iter().map(|d| (d.key.clone(), d.network.as_ref().unwrap().addresses.len())).collect::<Vec<_>>()
+    };
+    let (first, other) = ("mac:02:00:00:00:00:01".to_owned(), "mac:02:00:00:00:00:03".to_owned());
+    assert_eq!(shown(1), [(first, 2), (other.clone(), 1)]);
+    // and for ever after, also when only one of them answers
+    let mut sealer = site.sealer(terms(at(9))).unwrap();
+    sealer.push(one(3, "02:00:00:00:00:03"), at(9)).unwrap();
+    sealer.finish(&end(at(9), 1), at(9)).unwrap();
+    assert_eq!(shown(2), [(other, 1)]);
+    assert_eq!(site.known_at(&address(2), 16_161).unwrap().unwrap().key, "mac:02:00:00:00:00:01");
 }
 
 #[test]
