@@ -32,7 +32,6 @@ pub struct Invocation {
 
 /// A command with its arguments checked, as far as that needs no file and no network.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of them in the life of the program")]
 pub enum Command {
     /// Sweep and read now.
     Scan(Scan),
