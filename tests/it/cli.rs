@@ -142,7 +142,7 @@ fn the_first_help_names_every_command() {
 
         Example: meterpost scan 192.168.1.0/24
     "#]]
-    .assert_eq(&said(home.path(), &["--help"]).out);
+    .assert_eq(&said(home.path(), &["-h"]).out);
 }
 
 #[test]
