@@ -103,42 +103,18 @@ fn the_first_help_names_every_command() {
           config   The configuration file
 
         Options:
-          -h, --help
-                  Print help (see a summary with '-h')
-
-          -V, --version
-                  Print version
+          -h, --help     Print help (see more with '--help')
+          -V, --version  Print version
 
         Everywhere:
-              --config <FILE>
-                  The configuration file
-          
-                  [env: METERPOST_CONFIG]
-
-              --data-dir <DIR>
-                  The folder of store and outbox
-          
-                  [env: METERPOST_DATA_DIR]
-
-              --key-file <FILE>
-                  The machine key, made at first need beside the configuration
-          
-                  [env: METERPOST_KEY_FILE]
-
-              --log-format <FORMAT>
-                  How the log on stderr is written
-
-                  Possible values:
-                  - text: For people, in local time
-                  - json: One JSON object a line, in UTC
-          
-                  [default: text]
-
-          -q, --quiet
-                  Only errors, and no progress bar
-
-          -v, --verbose...
-                  Say more; twice for debugging
+              --config <FILE>        The configuration file [env: METERPOST_CONFIG]
+              --data-dir <DIR>       The folder of store and outbox [env: METERPOST_DATA_DIR]
+              --key-file <FILE>      The machine key, made at first need beside the configuration [env:
+                                     METERPOST_KEY_FILE]
+              --log-format <FORMAT>  How the log on stderr is written [default: text] [possible values:
+                                     text, json]
+          -q, --quiet                Only errors, and no progress bar
+          -v, --verbose...           Say more; twice for debugging
 
         Example: meterpost scan 192.168.1.0/24
     "#]]
