@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -78,16 +78,21 @@ impl Central {
     /// Submits a token as our own collector does.
     pub fn submit(&self, site: &Site, batch: &Batch, token: &str) -> Answer {
         let body = soap::submit_batch(site.epoch.kid().site(), &batch.id, batch.sequence, token);
-        self.post_soap(&format!("Authorization: Bearer {}", *site.epoch.submit_token()), body.as_bytes())
+        self.post_soap(&format!("Authorization: Bearer {}\r\n", *site.epoch.submit_token()), body.as_bytes())
     }
 
-    /// Posts a body to the SOAP endpoint with these further header lines.
+    /// Posts a body to the SOAP endpoint with these further header lines, each with its CR LF.
     pub fn post_soap(&self, headers: &str, body: &[u8]) -> Answer {
         let head = format!(
-            "POST /soap/v1 HTTP/1.1\r\nHost: central\r\nContent-Type: text/xml; charset=utf-8\r\nSOAPAction: {}\r\n{headers}\r\n",
+            "POST /soap/v1 HTTP/1.1\r\nHost: central\r\nContent-Type: text/xml; charset=utf-8\r\nSOAPAction: {}\r\n{headers}",
             soap::SUBMIT_BATCH_ACTION
         );
         self.request(&head, body)
+    }
+
+    /// One number from the store's file, as another process would read it.
+    pub fn counted(&self, sql: &str) -> i64 {
+        counted(&self.config, sql)
     }
 
     /// Logs in and returns the cookie of the session.
@@ -145,6 +150,12 @@ pub fn add_site(config: &Config, name: &str, enc: Enc) -> String {
         let store = meterpost_central::open_store(config).await.expect("a store");
         meterpost_central::sites::add(&store, name, enc, &enrol).await.expect("a site").to_string()
     })
+}
+
+/// One number from the file of a store.
+pub fn counted(config: &Config, sql: &str) -> i64 {
+    let database = rusqlite::Connection::open(config.data_dir.join("central.db")).expect("a store");
+    database.query_row(sql, [], |row| row.get(0)).expect("a number")
 }
 
 /// Runs a future to its end.
@@ -332,9 +343,4 @@ pub fn printer(serial: &str, total: u64, read_at: &str) -> Reading {
         status: Some(Status { state: Some("idle".to_owned()), console: vec!["Ready".to_owned()], ..Status::default() }),
         gaps: Vec::new(),
     }
-}
-
-/// Where the shared material lies, when it is there.
-pub fn data_file(config: &Config) -> PathBuf {
-    config.data_dir.join("central.db")
 }

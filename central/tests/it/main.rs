@@ -1,4 +1,9 @@
 //! The central as its sites, its people and its operator see it: real HTTP over loopback, real files.
 
 mod bed;
+mod chain;
+mod commands;
+mod hostile;
+mod people;
+mod strange_clients;
 mod submit;

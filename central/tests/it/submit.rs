@@ -1,23 +1,58 @@
-//! Batches on their way in, from our own collector, from strange clients, and from nobody's friend.
+//! Batches on their way in, and what became of them.
 
-use meterpost_wire::receipt::{self, Disposition, Submitted};
-use meterpost_wire::seal;
+use std::sync::Arc;
 
-use super::bed::{Central, printer};
+use meterpost_wire::receipt::{self, Disposition, Receipt, Refusal, RefusalCode, Submitted};
+use meterpost_wire::{Batch, seal, xml};
+
+use super::bed::{Answer, Central, Site, printer};
+
+/// Takes the receipt of an answer, as the site that sent the batch would.
+#[track_caller]
+pub fn receipt_of(answer: &Answer, site: &Site, batch: &Batch, token: &str) -> Receipt {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let sha256 = seal::token_sha256(token);
+    let item =
+        Submitted { site: site.epoch.kid().site(), batch_id: &batch.id, sequence: batch.sequence, sha256: &sha256 };
+    let jws = answer.element("receipt").expect("a receipt");
+    receipt::verify_receipt(&jws, &site.epoch.receipt_key(), &item).expect("it verifies")
+}
+
+/// Takes the refusal of an answer.
+#[track_caller]
+pub fn refusal_of(answer: &Answer, site: &Site, batch: &Batch, token: &str) -> Refusal {
+    assert_eq!(answer.status, 500, "{}", answer.body);
+    let sha256 = seal::token_sha256(token);
+    let item =
+        Submitted { site: site.epoch.kid().site(), batch_id: &batch.id, sequence: batch.sequence, sha256: &sha256 };
+    let jws = answer.element("refusal").expect("a refusal");
+    receipt::verify_refusal(&jws, &site.epoch.receipt_key(), &item).expect("it verifies")
+}
+
+/// Seals and submits, and takes the receipt.
+#[track_caller]
+pub fn deliver(central: &Central, site: &Site, batch: &Batch) -> Receipt {
+    let token = site.seal(batch);
+    receipt_of(&central.submit(site, batch, &token), site, batch, &token)
+}
+
+/// What a refusal must say, and that a second try says the same.
+#[track_caller]
+fn check_refused(central: &Central, site: &Site, batch: &Batch, token: &str, code: RefusalCode) {
+    for _ in 0..2 {
+        let answer = central.submit(site, batch, token);
+        assert_eq!(refusal_of(&answer, site, batch, token).code, code);
+        assert_eq!(answer.element("code").as_deref(), Some(code.as_str()));
+        assert_eq!(answer.element("retryable").as_deref(), Some("false"));
+    }
+}
 
 #[test]
 fn a_batch_is_accepted_with_a_receipt_and_shown() {
     let central = Central::start();
     let site = central.add_site("North");
     let batch = site.batch(1, vec![printer("VNB3K12345", 184_213, "2026-11-20T06:01:44Z")]);
-    let token = site.seal(&batch);
-
-    let answer = central.submit(&site, &batch, &token);
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    let sha256 = seal::token_sha256(&token);
-    let item = Submitted { site: site.epoch.kid().site(), batch_id: &batch.id, sequence: 1, sha256: &sha256 };
-    let jws = answer.element("receipt").expect("a receipt");
-    let receipt = receipt::verify_receipt(&jws, &site.epoch.receipt_key(), &item).expect("it verifies");
+    let receipt = deliver(&central, &site, &batch);
     assert_eq!(receipt.disposition, Disposition::Accepted);
     assert_eq!((receipt.claims.acknowledged_through, receipt.claims.highest), (1, Some(1)));
 
@@ -28,4 +63,144 @@ fn a_batch_is_accepted_with_a_receipt_and_shown() {
     {
         assert!(fleet.body.contains(text), "`{text}` is not on the page: {}", fleet.body);
     }
+}
+
+#[test]
+fn the_same_token_again_is_a_duplicate_with_a_new_receipt() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let batch = site.batch(1, vec![printer("A1", 10, "2026-11-20T06:01:44Z")]);
+    deliver(&central, &site, &batch);
+    let again = deliver(&central, &site, &batch);
+    assert_eq!((again.disposition, again.claims.acknowledged_through), (Disposition::Duplicate, 1));
+    assert_eq!(central.counted("SELECT count(*) FROM batch"), 1);
+    assert_eq!(central.counted("SELECT count(*) FROM reading"), 1);
+}
+
+#[test]
+fn twenty_requests_with_one_token_at_once_store_it_once() {
+    let central = Arc::new(Central::start());
+    let site = Arc::new(central.add_site("North"));
+    let batch = Arc::new(site.batch(1, vec![printer("A1", 10, "2026-11-20T06:01:44Z")]));
+    let threads: Vec<_> = (0..20)
+        .map(|_| {
+            let (central, site, batch) = (Arc::clone(&central), Arc::clone(&site), Arc::clone(&batch));
+            std::thread::spawn(move || deliver(&central, &site, &batch).disposition)
+        })
+        .collect();
+    let dispositions: Vec<Disposition> = threads.into_iter().map(|thread| thread.join().expect("a receipt")).collect();
+    let accepted = dispositions.iter().filter(|disposition| **disposition == Disposition::Accepted).count();
+    assert_eq!((dispositions.len(), accepted), (20, 1));
+    assert_eq!(central.counted("SELECT count(*) FROM batch"), 1);
+    assert_eq!(central.counted("SELECT count(*) FROM reading"), 1);
+}
+
+#[test]
+fn a_reading_that_two_batches_carry_counts_once() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let reading = printer("A1", 10, "2026-11-20T06:01:44Z");
+    deliver(&central, &site, &site.batch(1, vec![reading.clone()]));
+    deliver(&central, &site, &site.batch(2, vec![reading]));
+    assert_eq!(central.counted("SELECT count(*) FROM batch"), 2);
+    assert_eq!(central.counted("SELECT count(*) FROM reading"), 1);
+}
+
+#[test]
+fn a_batch_that_says_something_else_than_its_request_is_refused_and_kept() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let batch = site.batch(7, vec![]);
+    let token = site.seal(&batch);
+    let claimed = Batch { sequence: 8, ..batch.clone() };
+    check_refused(&central, &site, &claimed, &token, RefusalCode::EnvelopeMismatch);
+    assert_eq!(central.counted("SELECT count(*) FROM batch"), 0);
+    assert_eq!(central.counted("SELECT count(*) FROM quarantine"), 1);
+}
+
+#[test]
+fn a_batch_of_another_site_inside_is_refused_and_kept() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let other = Batch { site: "00000000-0000-4000-8000-000000000000".to_owned(), ..site.batch(1, vec![]) };
+    let token = site.seal(&other);
+    check_refused(&central, &site, &other, &token, RefusalCode::EnvelopeMismatch);
+    assert_eq!(central.counted("SELECT count(*) FROM quarantine"), 1);
+}
+
+#[test]
+fn what_authenticates_and_is_no_batch_is_refused_and_kept() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let batch = site.batch(1, vec![]);
+    let whole = xml::encode(&batch);
+    let bomb = format!("<!DOCTYPE x [<!ENTITY a \"b\">]>{}", whole.split_once("?>").expect("a declaration").1);
+    let deep = whole.replace("</Batch>", &format!("{}{}</Batch>", "<x>".repeat(64), "</x>".repeat(64)));
+    for (number, content) in [
+        (1, &whole[..whole.len() / 2]),
+        (2, "not XML"),
+        (3, &bomb),
+        (4, &deep),
+        (5, "<Batch xmlns=\"urn:meterpost:batch:2\"/>"),
+    ] {
+        let token = site.seal_xml(content.as_bytes(), number);
+        check_refused(&central, &site, &batch, &token, RefusalCode::EnvelopeInvalid);
+    }
+    assert_eq!(central.counted("SELECT count(*) FROM quarantine"), 5);
+    deliver(&central, &site, &batch);
+}
+
+#[test]
+fn a_device_that_cannot_be_read_costs_no_other_its_reading() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let devices = vec![printer("A1", 10, "2026-11-20T06:01:44Z"), printer("A2", 777, "2026-11-20T06:01:44Z")];
+    let batch = site.batch(1, devices);
+    let content = xml::encode(&batch).replace(">777<", ">many<");
+    let token = site.seal_xml(content.as_bytes(), 1);
+    let receipt = receipt_of(&central.submit(&site, &batch, &token), &site, &batch, &token);
+    assert_eq!(receipt.disposition, Disposition::Accepted);
+    assert_eq!(central.counted("SELECT count(*) FROM reading"), 1);
+    assert_eq!(central.counted("SELECT count(*) FROM set_aside"), 1);
+    let sites = central.page(&central.log_in(), "/sites");
+    assert!(sites.body.contains("1 devices set aside"), "{}", sites.body);
+}
+
+#[test]
+fn a_batch_for_a_newer_central_is_acknowledged_and_nothing_is_shown_from_it() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let batch = site.batch(1, vec![printer("A1", 10, "2026-11-20T06:01:44Z")]);
+    let batch = Batch { min_reader: Some("1.7".to_owned()), ..batch };
+    let receipt = deliver(&central, &site, &batch);
+    assert_eq!(receipt.claims.acknowledged_through, 1);
+    assert_eq!(central.counted("SELECT count(*) FROM device"), 0);
+    assert_eq!(central.counted("SELECT count(*) FROM note WHERE state = 'needs_upgrade'"), 1);
+}
+
+#[test]
+fn new_elements_of_a_later_version_do_not_hide_the_rest() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let batch = site.batch(1, vec![printer("A1", 10, "2026-11-20T06:01:44Z")]);
+    let content = xml::encode(&batch)
+        .replace("schemaVersion=\"1.0\"", "schemaVersion=\"1.9\" new=\"x\"")
+        .replace("<Devices>", "<Later><Device id=\"no\"/></Later><Devices>");
+    let token = site.seal_xml(content.as_bytes(), 1);
+    receipt_of(&central.submit(&site, &batch, &token), &site, &batch, &token);
+    assert_eq!(central.counted("SELECT count(*) FROM reading"), 1);
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_flagged_and_the_reading_is_not_from_the_future() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let mut batch = site.batch(1, vec![printer("A1", 10, "2093-01-01T00:00:00Z")]);
+    batch.created = super::bed::at("2093-01-01T00:10:00Z");
+    deliver(&central, &site, &batch);
+    assert_eq!(central.counted("SELECT count(*) FROM note WHERE flags = 'clock_ahead'"), 1);
+    assert_eq!(
+        central.counted("SELECT count(*) FROM reading WHERE effective_at <= (SELECT received_at - 600 FROM batch)"),
+        1
+    );
 }

@@ -1,0 +1,321 @@
+//! The program as its operator starts, asks and kills it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use meterpost_wire::receipt::Disposition;
+use meterpost_wire::{Batch, soap};
+
+use super::bed::{PASSWORD, Site, config_in, counted, printer, send};
+use super::submit::receipt_of;
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
+    config_in(dir);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meterpost-central"));
+    command
+        .args(arguments)
+        .env("METERPOST_CONFIG", dir.join("central.toml"))
+        .env("METERPOST_DATA_DIR", dir.join("data"))
+        .env("METERPOST_CENTRAL_ADMIN_PASSWORD", PASSWORD)
+        .env("TZ", "UTC")
+        .env_remove("METERPOST_KEY_FILE");
+    command
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    command(dir, arguments).output().expect("it runs")
+}
+
+#[track_caller]
+fn check(dir: &Path, arguments: &[&str], code: i32, error: &str) -> String {
+    let output = run(dir, arguments);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}{err}");
+    assert!(err.contains(error), "{arguments:?}: {err}");
+    out.into_owned()
+}
+
+/// `serve` as a process of its own.
+struct Served {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Served {
+    fn start(dir: &Path) -> Self {
+        let mut child =
+            command(dir, &["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once("listening on http://")?.1.trim().parse().ok())
+            .expect("it says where it listens");
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    fn submit(&self, site: &Site, batch: &Batch, token: &str) -> super::bed::Answer {
+        let body = soap::submit_batch(site.epoch.kid().site(), &batch.id, batch.sequence, token);
+        let head = format!(
+            "POST /soap/v1 HTTP/1.1\r\nHost: central\r\nAuthorization: Bearer {}\r\n",
+            *site.epoch.submit_token()
+        );
+        send(self.address, &head, body.as_bytes())
+    }
+
+    /// SIGKILL on Unix.
+    fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+}
+
+#[test]
+fn kill_9_between_requests_loses_nothing_acknowledged_and_doubles_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));
+    let mut sequence = 0;
+    for round in 0..3 {
+        let served = Served::start(dir.path());
+        for _ in 0..4 {
+            sequence += 1;
+            let batch = site.batch(sequence, vec![printer("A1", sequence, "2026-11-20T06:01:44Z")]);
+            let token = site.seal(&batch);
+            let receipt = receipt_of(&served.submit(&site, &batch, &token), &site, &batch, &token);
+            assert_eq!(receipt.claims.acknowledged_through, sequence, "round {round}");
+        }
+        // A request whose answer nobody waits for: it may be stored or not, and is sent again either way.
+        let batch = site.batch(sequence + 1, vec![]);
+        let body = soap::submit_batch(site.epoch.kid().site(), &batch.id, batch.sequence, &site.seal(&batch));
+        let mut stream = std::net::TcpStream::connect(served.address).expect("a connection");
+        let head = format!(
+            "POST /soap/v1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+            *site.epoch.submit_token(),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("sent");
+        served.kill();
+    }
+    let served = Served::start(dir.path());
+    for again in 1..=sequence {
+        let batch = site.batch(again, vec![printer("A1", again, "2026-11-20T06:01:44Z")]);
+        let token = site.seal(&batch);
+        let receipt = receipt_of(&served.submit(&site, &batch, &token), &site, &batch, &token);
+        assert_eq!(receipt.disposition, Disposition::Duplicate, "{again}");
+    }
+    served.kill();
+    let config = config_in(dir.path());
+    let stored = counted(&config, "SELECT count(*) FROM batch");
+    let distinct = counted(&config, "SELECT count(DISTINCT sha256) FROM batch");
+    assert_eq!(stored, distinct);
+    assert!(stored >= i64::try_from(sequence).expect("a small number"), "{stored}");
+    let out = check(dir.path(), &["check"], 0, "");
+    assert!(out.starts_with(&format!("{stored} tokens")), "{out}");
+}
+
+/// Everything that is derived, sealed parts opened by the exports and the rest read as it stands.
+fn derived(dir: &Path) -> Vec<String> {
+    let database = rusqlite::Connection::open(dir.join("data/central.db")).expect("a store");
+    let mut all = vec![
+        check(dir, &["export", "devices", "--format", "json"], 0, ""),
+        check(dir, &["export", "readings", "--format", "json"], 0, ""),
+    ];
+    for sql in [
+        "SELECT arrival || site || sequence || state || flags || created_at || effective_at || devices || set_aside FROM note ORDER BY 1",
+        "SELECT site || sequence || hex(sha256) FROM link ORDER BY 1",
+        "SELECT site || first || last || reason FROM void ORDER BY 1",
+        "SELECT site || sequence FROM fork ORDER BY 1",
+        "SELECT id || site || sequence || position || coalesce(read_at, '') FROM device ORDER BY 1",
+        "SELECT device || read_at || scope || sequence || effective_at FROM reading ORDER BY 1",
+        "SELECT arrival || position || site FROM set_aside ORDER BY 1",
+    ] {
+        let mut statement = database.prepare(sql).expect(sql);
+        all.extend(statement.query_map([], |row| row.get(0)).expect(sql).map(|row| row.expect("a line")));
+    }
+    all
+}
+
+#[test]
+fn deriving_again_from_the_stored_tokens_comes_to_the_same_end() {
+    use meterpost_wire::batch::{Chain, Link, Void, VoidReason};
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));
+    let served = Served::start(dir.path());
+    let reading = |serial: &str, total, hour| printer(serial, total, &format!("2026-11-20T{hour:02}:01:44Z"));
+    let mut batches = vec![
+        site.batch(1, vec![reading("A1", 10, 6), reading("A2", 20, 6)]),
+        site.batch(4, vec![reading("A1", 30, 9)]),
+        site.batch(3, vec![reading("A1", 25, 8), reading("A3", 1, 8)]),
+        site.batch(9, vec![reading("A2", 40, 12)]),
+    ];
+    batches[2].previous = Some("cd".repeat(32));
+    batches[3].chain = Some(Chain {
+        links: vec![Link { sequence: 4, sha256: "ab".repeat(32) }, Link { sequence: 99, sha256: "ab".repeat(32) }],
+        voids: vec![Void { from: 5, to: 8, reason: VoidReason::Lost }],
+    });
+    let mut clone = site.batch(1, vec![reading("A1", 11, 7)]);
+    clone.id = "0192f0c1-7b7e-7000-8000-00000000ffff".to_owned();
+    batches.push(clone);
+    for batch in &batches {
+        let token = site.seal(batch);
+        receipt_of(&served.submit(&site, batch, &token), &site, batch, &token);
+    }
+    let newer = Batch { min_reader: Some("1.9".to_owned()), ..site.batch(10, vec![reading("A9", 1, 1)]) };
+    let token = site.seal(&newer);
+    receipt_of(&served.submit(&site, &newer, &token), &site, &newer, &token);
+    served.kill();
+
+    let before = derived(dir.path());
+    assert!(before.len() > 20, "{before:?}");
+    let out = check(dir.path(), &["check", "--rederive"], 0, "");
+    assert!(out.contains("6 batches derived again: 3 devices, 7 readings"), "{out}");
+    assert_eq!(derived(dir.path()), before);
+
+    // From nothing at all, too: derived rows may be dropped by hand.
+    let database = rusqlite::Connection::open(dir.path().join("data/central.db")).expect("a store");
+    database
+        .execute_batch("DELETE FROM note; DELETE FROM link; DELETE FROM fork; DELETE FROM device; DELETE FROM reading;")
+        .expect("dropped");
+    drop(database);
+    check(dir.path(), &["check", "--rederive"], 0, "");
+    assert_eq!(derived(dir.path()), before);
+}
+
+#[test]
+fn a_flipped_byte_in_a_stored_token_is_found() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));
+    let served = Served::start(dir.path());
+    let batch = site.batch(1, vec![]);
+    let token = site.seal(&batch);
+    receipt_of(&served.submit(&site, &batch, &token), &site, &batch, &token);
+    served.kill();
+    let database = rusqlite::Connection::open(dir.path().join("data/central.db")).expect("a store");
+    database.execute("UPDATE batch SET token = CAST('x' || substr(token, 2) AS BLOB)", []).expect("changed");
+    drop(database);
+    let out = check(dir.path(), &["check", "--rederive"], 1, "error: 1 faults: nothing was changed");
+    assert!(out.contains("batch 1 of site") && out.contains("does not have its hash"), "{out}");
+}
+
+#[test]
+fn a_stolen_data_directory_tells_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let token = check(dir.path(), &["site", "add", "Planted Name"], 0, "");
+    let site = Site::enrolled(&token);
+    let served = Served::start(dir.path());
+    let mut device = printer("PLANTEDSERIAL", 123_456_789, "2026-11-20T06:01:44Z");
+    let identity = device.identity.as_mut().expect("an identity");
+    identity.location = Some("Planted Room".to_owned());
+    identity.system_name = Some("planted-host".to_owned());
+    device.network.as_mut().expect("a network").physical_addresses = vec!["a0:b1:c2:d3:e4:f5".to_owned()];
+    let batch = site.batch(1, vec![device]);
+    let token = site.seal(&batch);
+    receipt_of(&served.submit(&site, &batch, &token), &site, &batch, &token);
+    served.kill();
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(dir.path().join("data")).expect("the data directory") {
+        std::fs::File::open(entry.expect("a file").path()).expect("opened").read_to_end(&mut bytes).expect("read");
+    }
+    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    let mut planted = vec![
+        "plantedserial",
+        "planted room",
+        "planted-host",
+        "planted name",
+        "192.0.2.41",
+        "a0:b1:c2",
+        "123456789",
+        "laserbeam",
+    ];
+    let bearer = site.epoch.submit_token().to_lowercase();
+    planted.push(&bearer);
+    for word in planted {
+        assert!(!text.contains(word), "`{word}` stands in the data directory");
+    }
+    let secret = site.epoch.secret();
+    assert!(!bytes.windows(32).any(|window| window == secret), "the site's secret stands in the data directory");
+    // Without the key, and with another one, it is refused.
+    std::fs::rename(dir.path().join("machine.key"), dir.path().join("away")).expect("moved");
+    check(dir.path(), &["site", "list"], 2, "machine.key` is missing");
+    std::fs::write(dir.path().join("machine.key"), [9; 32]).expect("written");
+    check(dir.path(), &["site", "list"], 2, "the machine key is not the one that this data directory was made with");
+}
+
+#[test]
+fn usage_and_configuration_end_with_2_and_say_what_would_be_right() {
+    let dir = tempfile::tempdir().expect("a directory");
+    check(dir.path(), &["export", "devices"], 2, "there is no store in");
+    check(dir.path(), &["serve", "--listen", "0.0.0.0:1"], 2, "give `--tls-cert` and `--tls-key`");
+    check(dir.path(), &["serve", "--tls-cert", "x.pem"], 2, "give both");
+    check(
+        dir.path(),
+        &["site", "add", "N", "--central", "http://central.example"],
+        2,
+        "`https://central.example` would be right",
+    );
+    check(dir.path(), &["site", "add", " "], 2, "is no name for a site");
+    check(dir.path(), &["site", "add", "N", "--enc", "A128GCM"], 2, "`A128CBC-HS256` would be right");
+    check(dir.path(), &["export", "readings", "--from", "soon"], 2, "a day such as `2026-11-01`");
+    check(dir.path(), &["nonsense"], 2, "unrecognized subcommand");
+    std::fs::write(dir.path().join("central.toml"), "public_url = 'https://c.example'\nport = 1\n").expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_meterpost-central"))
+        .args(["site", "list", "--config"])
+        .arg(dir.path().join("central.toml"))
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("line 2: unknown field `port`, expected one of `listen`"));
+}
+
+#[test]
+fn sites_are_added_once_listed_and_enrolled_again_above_what_is_stored() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::enrolled(&check(dir.path(), &["site", "add", "North", "--enc", "A128CBC-HS256"], 0, ""));
+    assert_eq!(site.epoch.enc().as_str(), "A128CBC-HS256");
+    check(dir.path(), &["site", "add", "north"], 2, "there is a site `north` already");
+    let first = check(dir.path(), &["site", "token", "NORTH"], 0, "");
+    assert_eq!(meterpost_wire::enrolment::Enrolment::parse(&first).expect("a token").sequence, None);
+    check(dir.path(), &["site", "token", "South"], 2, "there is no site `South`");
+
+    let served = Served::start(dir.path());
+    let batch = site.batch(41, vec![printer("A1", 10, "2026-11-20T06:01:44Z")]);
+    let token = site.seal(&batch);
+    receipt_of(&served.submit(&site, &batch, &token), &site, &batch, &token);
+    let again = check(dir.path(), &["site", "token", "North"], 0, "");
+    let again = meterpost_wire::enrolment::Enrolment::parse(&again).expect("a token");
+    assert_eq!((again.sequence, again.central.as_str()), (Some(1_041), "https://central.example"));
+    assert_eq!(again.epoch, site.epoch);
+
+    let list = check(dir.path(), &["site", "list"], 0, "");
+    assert!(list.contains(site.epoch.kid().site().as_str()) && list.contains("North"), "{list}");
+    let csv = check(dir.path(), &["export", "readings", "--site", "North"], 0, "");
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 2, "{csv}");
+    assert!(lines[0].starts_with("site,site_id,device,key,vendor,model,serial_number,read_at,"), "{csv}");
+    assert!(lines[1].contains(",2026-11-20T06:01:44Z,41,complete,10,5,,"), "{csv}");
+    assert_eq!(check(dir.path(), &["export", "readings", "--to", "2026-11-20"], 0, "").lines().count(), 1);
+    served.kill();
+}
+
+#[test]
+fn the_first_start_prints_an_invented_password_once_and_it_can_be_set_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut first = command(dir.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    let mut child =
+        first.env_remove("METERPOST_CENTRAL_ADMIN_PASSWORD").stderr(Stdio::piped()).spawn().expect("it starts");
+    let lines = BufReader::new(child.stderr.take().expect("its log")).lines();
+    let line = lines.map_while(Result::ok).find(|line| line.contains("first start")).expect("a password");
+    assert!(line.starts_with("first start: log in as `admin` with the password `"), "{line}");
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+
+    let mut passwd =
+        command(dir.path(), &["user", "passwd", "admin"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    passwd.stdin.take().expect("its input").write_all(b"another-password\n").expect("written");
+    assert_eq!(passwd.wait().expect("it ends").code(), Some(0));
+    assert_eq!(counted(&config_in(dir.path()), "SELECT count(*) FROM person"), 1);
+    check(dir.path(), &["user", "passwd", "admin"], 2, "a password has 10 characters or more");
+}
