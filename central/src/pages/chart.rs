@@ -10,8 +10,8 @@ use crate::store::History;
 /// Points of one line; more are thinned evenly, first and last kept.
 const POINTS_MAX: usize = 400;
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 260.0;
+const WIDTH: f64 = 1_080.0;
+const HEIGHT: f64 = 280.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
@@ -33,15 +33,22 @@ pub struct Chart {
     pub legend: Vec<(&'static str, &'static str)>,
 }
 
+/// One counter's way through time.
+struct Line {
+    name: &'static str,
+    class: &'static str,
+    points: Vec<(Timestamp, u64)>,
+}
+
 /// Draws what there is; `None` with fewer than two readings, where a line would say nothing.
 pub fn draw(history: &[History]) -> Option<Chart> {
-    let lines: Vec<(&str, &str, Vec<(Timestamp, u64)>)> = LINES
+    let lines: Vec<Line> = LINES
         .iter()
-        .map(|(key, name, class)| (*name, *class, thinned(points(history, key))))
-        .filter(|(_, _, points)| points.len() > 1)
+        .map(|(key, name, class)| Line { name, class, points: thinned(points(history, key)) })
+        .filter(|line| line.points.len() > 1)
         .collect();
-    let times = || lines.iter().flat_map(|(_, _, points)| points.iter().map(|(at, _)| *at));
-    let values = || lines.iter().flat_map(|(_, _, points)| points.iter().map(|(_, value)| *value));
+    let times = || lines.iter().flat_map(|line| line.points.iter().map(|(at, _)| *at));
+    let values = || lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
     let (first, last) = (times().min()?, times().max()?);
     if first == last {
         return None;
@@ -80,7 +87,7 @@ pub fn draw(history: &[History]) -> Option<Chart> {
             HEIGHT - BOTTOM + 18.0
         );
     }
-    for (name, class, points) in &lines {
+    for Line { name, class, points } in &lines {
         let _ = write!(svg, r#"<g class="{class}"><title>{name}</title><polyline points=""#);
         for (at, value) in points {
             let _ = write!(svg, "{:.1},{:.1} ", x(*at), y(*value));
@@ -92,7 +99,16 @@ pub fn draw(history: &[History]) -> Option<Chart> {
         svg.push_str("</g>");
     }
     svg.push_str("</svg>");
-    Some(Chart { svg, legend: lines.iter().map(|(name, class, _)| (*name, *class)).collect() })
+    Some(Chart { svg, legend: lines.iter().map(|line| (line.name, line.class)).collect() })
+}
+
+/// Impressions a day between the first and the last reading, and the days between them; `None` below two days, or when the
+/// total went down.
+pub fn daily(history: &[History]) -> Option<(u64, u64)> {
+    let points = points(history, LINES[0].0);
+    let ((first, low), (last, high)) = (points.first()?, points.last()?);
+    let days = u64::try_from(last.duration_since(*first).as_hours() / 24).ok().filter(|days| *days >= 2)?;
+    Some((high.checked_sub(*low)? / days, days))
 }
 
 fn points(history: &[History], key: &str) -> Vec<(Timestamp, u64)> {
@@ -195,6 +211,13 @@ mod tests {
     fn a_counter_that_stands_still_is_a_flat_line() {
         let chart = draw(&history(&[5, 5])).expect("a chart");
         assert!(roxmltree::Document::parse(&chart.svg).is_ok());
+    }
+
+    #[test]
+    fn a_daily_figure_needs_two_days_and_a_total_that_rises() {
+        assert_eq!(daily(&history(&[100, 150])), None);
+        assert_eq!(daily(&history(&[100, 150, 301])), Some((100, 2)));
+        assert_eq!(daily(&history(&[100, 150, 50])), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ struct DevicePage {
     state_class: &'static str,
     read: String,
     notices: Vec<String>,
-    headline: Vec<(&'static str, String, &'static str)>,
+    headline: Vec<(String, String, &'static str)>,
     chart: Option<Chart>,
     counters: Vec<CounterLine>,
     supplies: Vec<SupplyLine>,
@@ -105,7 +105,9 @@ fn device_page(frame: Frame, device: &DeviceRow, now: Timestamp) -> DevicePage {
         [summary.vendor.as_deref(), summary.model.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let serial = summary.serial.as_ref().map(|serial| format!("serial {serial}"));
     let (state_word, state_class) = state_chip(state);
-    let count = |label, number: Option<u64>, class| Some((label, words::grouped(number?), class));
+    let count = |label: &str, number: Option<u64>, class| Some((label.to_owned(), words::grouped(number?), class));
+    let daily =
+        chart::daily(history).map(|(pages, days)| (format!("A day, over {days} days"), words::grouped(pages), "plain"));
     DevicePage {
         frame,
         title: if name.is_empty() { summary.key.clone() } else { name },
@@ -127,6 +129,7 @@ fn device_page(frame: Frame, device: &DeviceRow, now: Timestamp) -> DevicePage {
             count("Total", summary.total, "line-total"),
             count("Mono", summary.mono, "line-mono"),
             count("Colour", summary.color, "line-color"),
+            daily,
         ]
         .into_iter()
         .flatten()

@@ -152,11 +152,11 @@ impl Store {
     /// One device with its history.
     pub async fn device(&self, id: String) -> Result<Option<DeviceRow>, StoreError> {
         self.read(move |db, keyring| {
-            let found: Option<(String, Option<i64>, Vec<u8>, Vec<u8>)> = db
-                .prepare_cached("SELECT site, read_at, summary, detail FROM device WHERE id = $1")?
-                .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-                .optional()?;
-            let Some((site, read_at, summary, detail)) = found else { return Ok(None) };
+            let mut statement = db.prepare_cached("SELECT site, read_at, summary, detail FROM device WHERE id = $1")?;
+            let mut rows = statement.query([&id])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let (site, read_at): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
+            let (summary, detail): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
             let history = history(db, keyring, &id)?;
             let row = FleetRow {
                 site_name: site_names(db, keyring)?.remove(&site).unwrap_or_default(),

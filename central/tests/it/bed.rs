@@ -46,7 +46,11 @@ impl Central {
 
     /// One that finds what an earlier one has left in this directory.
     pub fn start_in(dir: &Path) -> Self {
-        let config = config_in(dir);
+        Self::start_with(config_in(dir))
+    }
+
+    /// One with this configuration, on a port of its own.
+    pub fn start_with(config: Config) -> Self {
         let (end, ended) = oneshot::channel();
         let (told, address) = mpsc::channel();
         let running = config.clone();

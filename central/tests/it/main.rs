@@ -7,3 +7,4 @@ mod hostile;
 mod people;
 mod strange_clients;
 mod submit;
+mod tls;
