@@ -198,7 +198,8 @@ pub async fn run(
 ) -> io::Result<Outcome> {
     let mut questions = Questions::new(credentials);
     let v4 = if sweep.asks(IpAddr::is_ipv4) { Some(bind(Ipv4Addr::UNSPECIFIED.into())?.0) } else { None };
-    let v6 = if sweep.asks(IpAddr::is_ipv6) { Some(bind(Ipv6Addr::UNSPECIFIED.into())?.0) } else { None };
+    // A host without IPv6 has no way to such an address: a finding about it, no error.
+    let v6 = if sweep.asks(IpAddr::is_ipv6) { bind(Ipv6Addr::UNSPECIFIED.into()).ok().map(|(v6, _)| v6) } else { None };
     let mut buffer = vec![0; ANSWER_BYTES_MAX];
     let mut found = Vec::new();
     let started = Instant::now();

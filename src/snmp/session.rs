@@ -319,19 +319,22 @@ impl Session {
             }
             .map_err(|_| self.deny(Denial::Unusable))?;
             let mut varbinds = Vec::with_capacity(oids.len());
+            // The largest part that was answered: less than all only when it was too big.
+            let mut largest = 0;
             let failure = loop {
                 match stream.next().await {
                     Some(Ok(chunk)) => {
                         self.heard(context);
-                        if chunk.request_range.len() < oids.len() {
-                            self.borne = self.borne.min(chunk.request_range.len().max(1));
-                        }
+                        largest = largest.max(chunk.request_range.len());
                         varbinds.extend(chunk.response.varbinds.into_iter().map(ours));
                     }
                     Some(Err(error)) => break Some(error),
                     None => break None,
                 }
             };
+            if (1..oids.len()).contains(&largest) {
+                self.borne = self.borne.min(largest);
+            }
             let Some(error) = failure else { return Ok(Outcome::Answered(varbinds)) };
             let completed = error.completed_request_count;
             let mut source = error.source.exchange_source();
@@ -384,6 +387,8 @@ impl Session {
                 Error::OutboundMessageTooLarge { .. } => {
                     return Ok(Outcome::Error(ErrorStatus::TooBig, Some(completed)));
                 }
+                // Another session asks this device under the same id just now: the next id is free.
+                Error::RequestIdInUse { .. } => {}
                 Error::Auth { .. } => return Err(self.deny(Denial::Ignored)),
                 _ => return Err(self.deny(Denial::Unusable)),
             }

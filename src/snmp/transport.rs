@@ -2,14 +2,16 @@
 //!
 //! - An answer belongs to the request whose device (address *and* port) and id it carries; everything else is dropped
 //!   and counted: late, doubled, from a stranger, from the right printer's wrong port.
-//! - Ids are 1..=32767, counted up for each device, because some devices cut them to 16 bits. One comes again after
-//!   32767 requests to that device, hours after any answer to it may still come.
+//! - Ids are 1..=32767, counted up in each session, because some devices cut them to 16 bits. One comes again after
+//!   32767 requests to that device, hours after any answer to it may still come. A session begins at a random one; should
+//!   it meet the id of a late answer to the session before, that answer is about other objects, and not taken for these.
 //! - A retransmission is the same datagram with the same id: a late answer to the first one still counts.
 //! - One request at a time per device. Devices read at a time: what was asked for (256, at most 1,024), and no more
 //!   than the granted receive buffer / 2304, which measured loses nothing when all answer at once.
 //! - Nothing but GET, GETNEXT, GETBULK and v3 discovery leaves ([`ber::only_reads`]); anything else is an error.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -296,10 +298,13 @@ struct Waiting<'a> {
 impl<'a> Waiting<'a> {
     fn new(device: &'a Device, id: i32) -> Result<Self, Box<Error>> {
         let key = (device.peer, id);
-        if device.shared.lock().insert(key, device.sender.clone()).is_some() {
-            return Err(Error::RequestIdInUse { request_id: id }.boxed());
+        match device.shared.lock().entry(key) {
+            Entry::Occupied(_) => Err(Error::RequestIdInUse { request_id: id }.boxed()),
+            Entry::Vacant(free) => {
+                free.insert(device.sender.clone());
+                Ok(Self { shared: &device.shared, key })
+            }
         }
-        Ok(Self { shared: &device.shared, key })
     }
 }
 

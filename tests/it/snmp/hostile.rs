@@ -233,6 +233,19 @@ async fn what_is_too_big_is_halved_and_the_size_that_was_borne_is_kept() {
 }
 
 #[tokio::test]
+async fn one_huge_object_does_not_make_all_later_requests_small() {
+    let objects = numbers(24);
+    let agent = ScriptedAgent::start(move |request| {
+        let huge = request.oids.len() > 1 && request.oids.contains(&number(24).arcs().to_vec());
+        vec![if huge { error(request, 1, 0) } else { right(&objects, request) }]
+    });
+    let network = Network::open(NetworkOptions::default()).unwrap();
+    let mut session = session(&network, &agent, Version::V2c).await;
+    assert_eq!(shown(&session.get("", &all(24)).await.unwrap()), (1..=24).map(Ok).collect::<Vec<_>>());
+    assert_eq!(session.borne(), Some(12));
+}
+
+#[tokio::test]
 async fn an_object_that_is_too_big_alone_or_in_error_is_refused_and_the_others_are_read() {
     let objects = numbers(8);
     let agent = ScriptedAgent::start(move |request| {
