@@ -72,7 +72,7 @@ pub struct Options {
     pub retries: u32,
     /// The wait behind the last round, when not one second (a slow one keeps its five at least).
     pub timeout: Option<Duration>,
-    /// Networks that this host is in itself; see [`attached`](crate::snmp::probe::attached).
+    /// Networks that this host is in itself; see [`attached`].
     pub attached: Vec<ipnet::IpNet>,
 }
 

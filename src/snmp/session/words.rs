@@ -7,7 +7,7 @@ use async_snmp::v3::ReportStatus;
 
 use crate::snmp::{Absent, Oid, Value, VarBind};
 
-/// Why an SNMPv3 agent, or none at all, let us in; the reason behind [`Unanswered::Denied`].
+/// Why a device does not let us in; the reason behind [`Unanswered::Denied`](crate::snmp::Unanswered::Denied).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// usmStatsUnknownUserNames.
