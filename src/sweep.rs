@@ -22,8 +22,6 @@ use std::time::Duration;
 use pace::Pace;
 pub use verdict::{Outcome, Verdict};
 
-pub use crate::snmp::probe::attached;
-
 use crate::snmp::Oid;
 use crate::snmp::credential::{Access, Credential, Version, Versions};
 use crate::snmp::probe::Answered;
@@ -72,7 +70,7 @@ pub struct Options {
     pub retries: u32,
     /// The wait behind the last round, when not one second (a slow one keeps its five at least).
     pub timeout: Option<Duration>,
-    /// Networks that this host is in itself; see [`attached`].
+    /// Networks that this host is in itself; see [`attached`](crate::snmp::probe::attached).
     pub attached: Vec<ipnet::IpNet>,
 }
 

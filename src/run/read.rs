@@ -24,7 +24,7 @@ use crate::gather::{self, Found, Printer, Reader, Unread};
 use crate::memory::{Known, Reached};
 use crate::pmd::Library;
 use crate::site::{Gathered, Site, SiteError, Summary, Terms};
-use crate::snmp::{Credential, Network, NetworkOptions};
+use crate::snmp::{Credential, Network, NetworkOptions, probe};
 use crate::sweep::{self, Options, Outcome, Rate, Sweep, Verdict};
 use crate::targets::{Addresses, Group, Targets};
 
@@ -226,7 +226,7 @@ struct Plan {
 /// The sections whose window is open now, those that are asked in the same way together.
 fn plans(config: &Config, dir: &Path, now: Timestamp) -> Result<Vec<Plan>, Failure> {
     let time = now.to_zoned(config.timezone.clone()).time();
-    let attached = sweep::attached();
+    let attached = probe::attached();
     let mut plans: Vec<Plan> = Vec::new();
     for section in &config.sweeps {
         if section.window.is_some_and(|window| !window.holds(time)) {

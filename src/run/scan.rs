@@ -13,7 +13,7 @@ use crate::gather::bar::Bar;
 use crate::gather::{self, Found, Printer, Reader, Unread};
 use crate::show::{self, Device, Finding, Look, Scan, Summary};
 use crate::snmp::session::DEVICES_DEFAULT;
-use crate::snmp::{Credential, Network, NetworkOptions, Traffic};
+use crate::snmp::{Credential, Network, NetworkOptions, Traffic, probe};
 use crate::sweep::{self, Options, Outcome, Sweep, Verdict};
 use crate::targets::{Group, Targets};
 
@@ -25,7 +25,7 @@ pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) ->
         rate: orders.rate.map(Into::into).unwrap_or_default(),
         retries: orders.retries,
         timeout: orders.timeout,
-        attached: sweep::attached(),
+        attached: probe::attached(),
     };
     if orders.plan {
         let forecast = sweep::forecast(&targets, &credentials, &options).map_err(Failure::usage)?;
