@@ -391,14 +391,14 @@ fn killed_before_after_or_while_sending_every_batch_arrives_and_counts_once() {
     // what a central keeps: its key is the token's hash; every third answer is lost on its way
     let stored = Arc::new(Mutex::new(BTreeMap::new()));
     let kept = Arc::clone(&stored);
-    let arrivals = Arc::new(Mutex::new(0));
+    let arrivals = Arc::new(Mutex::new(0_usize));
     let counted = Arc::clone(&arrivals);
     let central = central(move |body, stream| {
         let item = submitted(body);
         kept.lock().unwrap().insert(token_sha256(&item.token), item.sequence);
         let mut arrivals = counted.lock().unwrap();
         *arrivals += 1;
-        if *arrivals % 3 != 0 {
+        if !arrivals.is_multiple_of(3) {
             say(stream, "200 OK", "", &acceptance(&item, &right_key()));
         }
     });
