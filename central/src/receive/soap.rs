@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use meterpost_wire::soap::{self, CentralFault, Fault, FaultCode};
@@ -25,8 +25,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Told to those who come too often or when there is no room for their body.
 const COME_BACK_SECONDS: u32 = 30;
 
-/// GET /soap/v1?wsdl: the description of the service at its configured address. Without the query, the same.
-pub async fn description(State(app): State<Arc<App>>, _uri: Uri) -> Response {
+/// GET /soap/v1?wsdl, with or without the query: the description of the service at its configured address.
+pub async fn description(State(app): State<Arc<App>>) -> Response {
     let address = format!("{}{}", app.config.base_url(), soap::PATH);
     ([(CONTENT_TYPE, soap::CONTENT_TYPE)], soap::wsdl(&address)).into_response()
 }

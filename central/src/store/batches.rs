@@ -450,7 +450,7 @@ fn progress(db: &Transaction<'_>, site: &str) -> Result<Progress, StoreError> {
 }
 
 /// The highest sequence of a site and the numbers below it that are neither stored nor void. Reads one index entry for
-/// each batch of the site: 1 ms for ten years of six a day.
+/// each batch of the site: 22,000 after ten years of six a day.
 pub(super) fn holes(db: &Transaction<'_>, site: &str) -> Result<(u64, Vec<Range>), StoreError> {
     let mut statement = db.prepare_cached("SELECT sequence FROM batch WHERE site = $1 ORDER BY sequence")?;
     let stored: Vec<u64> = statement.query_map([site], |row| row.get(0).map(number))?.collect::<Result<_, _>>()?;

@@ -125,8 +125,8 @@ struct StoredState {
 }
 
 impl Store {
-    /// All devices, in no order. Their lines are sealed, so search and sorting happen on what this returns; 10,000
-    /// devices are about 60 ms.
+    /// All devices, in no order. Their lines are sealed, so search and sorting happen on what this returns: work and memory
+    /// grow with the fleet, a few hundred bytes for each device.
     pub async fn fleet(&self) -> Result<Vec<FleetRow>, StoreError> {
         self.read(|db, keyring| {
             let names = site_names(db, keyring)?;

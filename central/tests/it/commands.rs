@@ -45,8 +45,22 @@ struct Served {
 
 impl Served {
     fn start(dir: &Path) -> Self {
-        let mut child =
-            command(dir, &["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().expect("it starts");
+        Self::started(command(dir, &["serve", "--listen", "127.0.0.1:0"]))
+    }
+
+    /// With files that cannot grow over this many KiB, as on a disk that fills up.
+    #[cfg(unix)]
+    fn start_on_small_disk(dir: &Path, kib: u32) -> Self {
+        let serve = command(dir, &[]);
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" serve --listen 127.0.0.1:0")]);
+        shell.arg(serve.get_program());
+        shell.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::started(shell)
+    }
+
+    fn started(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines();
         let address = lines
             .by_ref()
@@ -182,6 +196,55 @@ fn deriving_again_from_the_stored_tokens_comes_to_the_same_end() {
     drop(database);
     check(dir.path(), &["check", "--rederive"], 0, "");
     assert_eq!(derived(dir.path()), before);
+
+    // A token that no longer opens stays stored, is named, and costs the others nothing.
+    let database = rusqlite::Connection::open(dir.path().join("data/central.db")).expect("a store");
+    database.execute("UPDATE site_key SET epoch = 7 WHERE epoch = 1", []).expect("moved");
+    drop(database);
+    let out = check(dir.path(), &["check", "--rederive"], 3, "");
+    assert!(out.contains("batch 4 of site") && out.contains("the key of epoch 1 is not known"), "{out}");
+    assert_eq!(counted(&config_in(dir.path()), "SELECT count(*) FROM batch"), 6);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_refuses_nothing_for_good_and_what_was_acknowledged_stays() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));
+    let devices = |sequence: u64| {
+        (0..40).map(move |number| {
+            printer(&format!("S{number}"), sequence, &format!("2026-11-{:02}T06:00:00Z", sequence % 28 + 1))
+        })
+    };
+    let served = Served::start_on_small_disk(dir.path(), 700);
+    let mut acknowledged = 0;
+    let full = loop {
+        let batch = site.batch(acknowledged + 1, devices(acknowledged + 1).collect());
+        let token = site.seal(&batch);
+        let answer = served.submit(&site, &batch, &token);
+        if answer.status != 200 {
+            break answer;
+        }
+        receipt_of(&answer, &site, &batch, &token);
+        acknowledged += 1;
+        assert!(acknowledged < 100, "the disk never filled up");
+    };
+    assert!(acknowledged > 0, "nothing fitted on the disk: {}", full.body);
+    assert_eq!(full.element("code").as_deref(), Some("storage"), "{}", full.body);
+    assert_eq!(full.element("retryable").as_deref(), Some("true"));
+    assert_eq!(full.element("refusal"), None);
+    served.kill();
+
+    let served = Served::start(dir.path());
+    for sequence in 1..=acknowledged + 1 {
+        let batch = site.batch(sequence, devices(sequence).collect());
+        let token = site.seal(&batch);
+        let receipt = receipt_of(&served.submit(&site, &batch, &token), &site, &batch, &token);
+        let expected = if sequence > acknowledged { Disposition::Accepted } else { Disposition::Duplicate };
+        assert_eq!(receipt.disposition, expected, "{sequence}");
+    }
+    served.kill();
+    check(dir.path(), &["check"], 0, "");
 }
 
 #[test]

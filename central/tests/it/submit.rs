@@ -151,6 +151,26 @@ fn what_authenticates_and_is_no_batch_is_refused_and_kept() {
 }
 
 #[test]
+fn a_full_quarantine_refuses_nothing_for_good() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let database = rusqlite::Connection::open(central.config.data_dir.join("central.db")).expect("a store");
+    database
+        .execute(
+            "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000)
+             INSERT INTO quarantine (site, sha256, code, reason, received_at, token)
+             SELECT $1, randomblob(32), 'envelope-invalid', 'x', 0, 'x' FROM number",
+            [site.epoch.kid().site().as_str()],
+        )
+        .expect("filled");
+    let batch = site.batch(1, vec![]);
+    let answer = central.submit(&site, &batch, &site.seal_xml(b"not XML", 1));
+    assert_eq!((answer.status, answer.element("code").as_deref()), (500, Some("storage")));
+    assert_eq!(answer.element("refusal"), None);
+    deliver(&central, &site, &batch);
+}
+
+#[test]
 fn a_device_that_cannot_be_read_costs_no_other_its_reading() {
     let central = Central::start();
     let site = central.add_site("North");
