@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 
-pub use device::{Found, Printer, Reader, read};
+pub use device::{Found, Lessons, Printer, Reader, read};
 
 use crate::snmp::{Credential, probe};
 use crate::sweep::{self, Outcome, Sighting, Sweep};

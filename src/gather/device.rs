@@ -46,8 +46,8 @@ pub struct Printer {
     pub reading: Option<Reading>,
     /// Why this mapping was picked.
     pub mapping_reason: String,
-    /// What it taught for the next time.
-    pub learned: serde_json::Value,
+    /// What it taught for the next time; absent when it was not read.
+    pub lessons: Option<Lessons>,
     /// What it cost.
     pub traffic: Traffic,
 }
@@ -75,8 +75,8 @@ pub async fn read(reader: &Reader, sighting: &Sighting, known: Option<&Known>) -
                     credential: credential.name.clone(),
                     traffic,
                     mapping_reason: read.as_ref().map(|read| read.choice.reason.clone()).unwrap_or_default(),
-                    learned: read.as_ref().map(|read| learned(&session, &read.learned)).unwrap_or_default(),
-                    reading: read.map(|read| read.reading),
+                    reading: read.as_ref().map(|read| read.reading.clone()),
+                    lessons: read.map(|read| Lessons::of(&session, read.learned)),
                 }));
             }
             Err(NotRead::NotPrinter(why)) => {
@@ -119,8 +119,8 @@ async fn read_with(
 }
 
 /// What a device taught, as the memory keeps it.
-#[derive(Serialize, Deserialize)]
-struct Lessons {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Lessons {
     read: Learned,
     /// Objects that never answered.
     skipped: Vec<String>,
@@ -128,11 +128,15 @@ struct Lessons {
     borne: Option<usize>,
 }
 
-fn learned(session: &Session, read: &Learned) -> serde_json::Value {
-    let skipped = session.skipped().map(Oid::to_string).collect();
-    let lessons = Lessons { read: read.clone(), skipped, borne: session.borne() };
-    // what cannot be written is learned again
-    serde_json::to_value(lessons).unwrap_or_default()
+impl Lessons {
+    fn of(session: &Session, read: Learned) -> Self {
+        Self { read, skipped: session.skipped().map(Oid::to_string).collect(), borne: session.borne() }
+    }
+
+    /// In the memory's format; what cannot be written is learned again.
+    pub fn to_value(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
 }
 
 /// A refusal says more than silence behind it.

@@ -357,7 +357,8 @@ async fn tell_device(
             Found::Nothing(..) => return,
         }
     };
-    let Printer { address, credential, reading: Some(reading), learned, .. } = *printer else { return };
+    let Printer { address, credential, reading: Some(reading), lessons, .. } = *printer else { return };
+    let learned = lessons.map(|lessons| lessons.to_value()).unwrap_or_default();
     let reached = Reached { address: address.ip().to_string(), port: address.port(), credential, learned };
     let device = Gathered { reading, reached: Some(reached) };
     // without a taker the error of the sealing says why
