@@ -7,6 +7,8 @@ pub mod guard;
 pub mod raw;
 mod resolve;
 pub mod rule;
+#[cfg(test)]
+mod tests;
 pub mod words;
 
 use std::collections::BTreeMap;
