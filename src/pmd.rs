@@ -174,7 +174,7 @@ impl Library {
         }
         let Loader { done, mut faults, .. } = loader;
         let pmds: BTreeMap<Arc<str>, Arc<Pmd>> =
-            done.into_iter().filter_map(|(_, pmd)| pmd).map(|pmd| (pmd.name.clone(), pmd)).collect();
+            done.into_values().flatten().map(|pmd| (pmd.name.clone(), pmd)).collect();
         faults.extend(rivals(&pmds));
         let generic = pmds.get(GENERIC).cloned().unwrap_or_else(|| Arc::new(Pmd::empty(GENERIC)));
         Self { pmds, generic, words: Arc::new(words), pack: 0, faults }

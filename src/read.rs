@@ -30,7 +30,7 @@ const BYTES_MAX: u64 = 1024 * 1024;
 /// How long one reading may take; it ends there with what it has.
 const TIME_MAX: Duration = Duration::from_secs(180);
 /// Cells that one GETBULK asks for: what fits into one datagram of 1,472 bytes.
-const BULK_CELLS: usize = 48;
+const BULK_CELLS: usize = 56;
 
 /// A device that was read.
 #[derive(Clone, Debug)]
@@ -270,10 +270,11 @@ impl<'a, A: Agent> Asking<'a, A> {
                     .columns
                     .iter()
                     .filter(|column| !column.ended && (!table.walk.first_only || column.rows.is_empty()));
-                open.extend(
-                    columns
-                        .map(|c| (rows - c.rows.len().min(rows - 1), table.walk.context.clone(), c.cursor().clone())),
-                );
+                open.extend(columns.map(|column| {
+                    // a table that turned out longer than expected goes on by as many rows again
+                    let missing = rows.checked_sub(column.rows.len()).filter(|missing| *missing > 0).unwrap_or(rows);
+                    (missing, table.walk.context.clone(), column.cursor().clone())
+                }));
             }
             if open.is_empty() {
                 return Ok(());

@@ -35,10 +35,8 @@ pub fn supplies(eval: &Evaluator<'_>) -> Option<Vec<Supply>> {
     color_by_place(&mut made);
     color_the_lone(eval, &mut made);
     let mut supplies = lay_over(made);
-    let mut next = VENDOR_INDEX;
-    for supply in supplies.iter_mut().filter(|supply| supply.index == 0) {
-        supply.index = next;
-        next += 1;
+    for (index, supply) in (VENDOR_INDEX..).zip(supplies.iter_mut().filter(|supply| supply.index == 0)) {
+        supply.index = index;
     }
     (any || !supplies.is_empty()).then_some(supplies)
 }
