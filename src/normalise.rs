@@ -88,7 +88,12 @@ pub fn normalise(
         gap(&eval, field, &mut gaps);
     }
 
-    let is_the_model = |name: &String| who.model.as_ref().is_some_and(|model| folded(&model.value) == folded(name));
+    // a name that nobody set: the model, or brand and model
+    let is_the_model = |name: &String| {
+        let brand = who.vendor.as_ref().map_or("", |vendor| vendor.value.as_str());
+        let models = who.model.iter().flat_map(|model| [model.value.clone(), format!("{brand} {}", model.value)]);
+        models.map(|model| folded(&model)).any(|model| model == folded(name))
+    };
     let network = Network {
         addresses: vec![subject.address.to_owned()],
         physical_addresses: list(&eval, "network.physical_addresses"),

@@ -14,7 +14,8 @@ fn files() -> BTreeMap<String, PathBuf> {
     for vendor in std::fs::read_dir(&root).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
         for file in std::fs::read_dir(vendor.path()).unwrap().flatten() {
             let path = file.path();
-            let (vendor, family) = (vendor.file_name().into_string().unwrap(), path.file_stem().unwrap().to_str().unwrap());
+            let (vendor, family) =
+                (vendor.file_name().into_string().unwrap(), path.file_stem().unwrap().to_str().unwrap());
             files.insert(format!("{vendor}/{family}"), path);
         }
     }
@@ -43,7 +44,8 @@ fn no_file_names_an_object_that_may_not_be_asked() {
     let oid = regex::Regex::new(r#""(\d+(?:\.(?:\d+|\{device\}|\{value\}))+)""#).unwrap();
     for (name, path) in files() {
         let text = std::fs::read_to_string(path).unwrap();
-        let named: Vec<String> = oid.captures_iter(&text).map(|hit| hit[1].replace("{device}", "1").replace("{value}", "1")).collect();
+        let named: Vec<String> =
+            oid.captures_iter(&text).map(|hit| hit[1].replace("{device}", "1").replace("{value}", "1")).collect();
         for oid in named.iter().filter(|oid| oid.starts_with("1.")) {
             assert_eq!(meterpost::pmd::guard::refused(&oid.parse().unwrap(), false), None, "{name}: {oid}");
         }
@@ -57,7 +59,8 @@ fn every_file_is_used_by_a_hand_made_device_or_by_one_that_extends_it() {
     for device in walks::own_devices() {
         used.insert(device["mapping"]["pmd"].as_str().unwrap().to_owned());
     }
-    let unused: Vec<String> = library.pmds().map(|pmd| pmd.name.to_string()).filter(|name| !used.contains(name)).collect();
+    let unused: Vec<String> =
+        library.pmds().map(|pmd| pmd.name.to_string()).filter(|name| !used.contains(name)).collect();
     assert!(unused.is_empty(), "no recording in tests/walks uses {unused:?}");
 }
 
