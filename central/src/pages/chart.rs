@@ -12,7 +12,7 @@ const POINTS_MAX: usize = 400;
 
 const WIDTH: f64 = 1_080.0;
 const HEIGHT: f64 = 280.0;
-const LEFT: f64 = 76.0;
+const LEFT: f64 = 92.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
