@@ -7,6 +7,8 @@
 
 mod poll;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

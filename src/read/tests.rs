@@ -1,0 +1,120 @@
+//! Reading recorded devices by the generic mapping: rows are found however sparse, and a known device costs little.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{DeviceRead, Learned, NotRead, device};
+use crate::pmd::Library;
+use crate::snmp::Agent;
+use crate::snmp::recording::Recording;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+/// A printer with these supply rows, all columns, and these alerts.
+fn walk(serial: &str, supplies: &[(u32, i64)], alerts: &[u32]) -> String {
+    let mut walk = format!(
+        "1.3.6.1.2.1.1.1.0|4|Kyocera X\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.1\n1.3.6.1.2.1.1.3.0|67|100\n\
+         1.3.6.1.2.1.25.3.2.1.2.1|6|1.3.6.1.2.1.25.3.1.5\n1.3.6.1.2.1.43.5.1.1.17.1|4|{serial}\n"
+    );
+    for (index, level) in supplies {
+        for (column, value) in
+            [(5, "2|3".to_owned()), (6, format!("4|Toner {index}")), (8, "2|100".to_owned()), (9, format!("2|{level}"))]
+        {
+            walk += &format!("1.3.6.1.2.1.43.11.1.1.{column}.1.{index}|{value}\n");
+        }
+    }
+    for index in alerts {
+        walk += &format!("1.3.6.1.2.1.43.18.1.1.2.1.{index}|2|4\n1.3.6.1.2.1.43.18.1.1.8.1.{index}|4|Alert {index}\n");
+    }
+    walk
+}
+
+fn read(walk: &str, learned: Option<&Learned>, now: Timestamp) -> (Result<DeviceRead, NotRead>, u64) {
+    let mut agent = Recording::parse(walk).expect("a walk");
+    let library = Library::builtin();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let read = runtime.block_on(device(&mut agent, &library, learned, "127.0.0.9", now));
+    (read, agent.traffic().requests)
+}
+
+/// Supply indexes with percentages, and alert indexes.
+fn rows(read: &DeviceRead) -> (Vec<(u32, Option<u8>)>, Vec<u32>) {
+    let supplies = read.reading.supplies.iter().flatten().map(|supply| (supply.index, supply.percent)).collect();
+    let alerts = read.reading.alerts.iter().flat_map(|alerts| &alerts.rows).filter_map(|alert| alert.index).collect();
+    (supplies, alerts)
+}
+
+#[test]
+fn sparse_and_long_tables_are_found_whole() {
+    let supplies: Vec<(u32, i64)> = [2, 3, 9, 30, 31, 400].into_iter().chain(1000..1040).map(|n| (n, 7)).collect();
+    let (found, _) = read(&walk("S1", &supplies, &[2, 23, 24, 900]), None, NOW);
+    let (rows, alerts) = rows(&found.unwrap());
+    assert_eq!(rows.len(), supplies.len());
+    assert_eq!(alerts, [2, 23, 24, 900]);
+}
+
+#[test]
+fn a_column_with_more_rows_than_the_first_is_found_when_the_table_has_holes() {
+    let mut text = walk("S1", &[(1, 5), (2, 6), (3, 7)], &[]);
+    text =
+        text.replace("1.3.6.1.2.1.43.11.1.1.6.1.3|4|Toner 3\n", "").replace("1.3.6.1.2.1.43.11.1.1.8.1.1|2|100\n", "");
+    let (found, _) = read(&text, None, NOW);
+    assert_eq!(rows(&found.unwrap()).0, [(1, None), (2, Some(6)), (3, Some(7))]);
+}
+
+#[test]
+fn a_known_device_is_asked_what_can_have_changed_and_says_the_same() {
+    let (first, cost) = read(&walk("S1", &[(1, 50), (2, 60)], &[3]), None, NOW);
+    let first = first.unwrap();
+    let stored = serde_json::to_string(&first.learned).unwrap();
+    let learned: Learned = serde_json::from_str(&stored).unwrap();
+    assert_eq!(learned, first.learned);
+    let (second, again) = read(&walk("S1", &[(1, 49), (2, 60)], &[3, 7]), Some(&learned), NOW);
+    let second = second.unwrap();
+    assert!(!second.full && again <= 4 && again < cost, "{again} requests after {cost}");
+    assert_eq!(rows(&second), (vec![(1, Some(49)), (2, Some(60))], vec![3, 7]));
+    let (third, _) = read(&walk("S1", &[(1, 49), (2, 60)], &[]), Some(&second.learned), NOW);
+    assert_eq!(rows(&third.unwrap()).1, [0; 0]);
+}
+
+#[test]
+fn everything_is_read_again_for_another_serial_a_lost_row_a_fuller_supply_and_after_a_week() {
+    let learned = read(&walk("S1", &[(1, 50), (2, 60)], &[]), None, NOW).0.unwrap().learned;
+    let week = NOW + SignedDuration::from_hours(7 * 24);
+    let same = walk("S1", &[(1, 50), (2, 60)], &[]);
+    for (text, now) in [
+        (walk("S2", &[(1, 50), (2, 60)], &[]), NOW),
+        (walk("S1", &[(1, 50)], &[]), NOW),
+        (walk("S1", &[(1, 50), (2, 100)], &[]), NOW),
+        (same.clone(), week),
+    ] {
+        assert!(read(&text, Some(&learned), now).0.unwrap().full);
+    }
+    assert!(!read(&same, Some(&learned), NOW).0.unwrap().full);
+}
+
+#[test]
+fn what_is_no_printer_is_not_read() {
+    let scanner = "1.3.6.1.2.1.1.1.0|4|EPSON Scan Server\n1.3.6.1.2.1.25.3.2.1.2.1|6|1.3.6.1.2.1.25.3.1.1";
+    let switch = "1.3.6.1.2.1.1.1.0|4|HP J9775A Switch\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.11.2.3.7.11.160";
+    let why = |walk: &str| read(walk, None, NOW).0.map(|_| ()).unwrap_err().to_string();
+    assert_eq!(why(scanner), "none of its devices is a printer");
+    assert_eq!(why(switch), "nothing in it says printer");
+    let mib = "1.3.6.1.2.1.43.11.1.1.9.0.1|2|5\n1.3.6.1.2.1.43.11.1.1.6.0.1|4|Ink";
+    assert_eq!(rows(&read(mib, None, NOW).0.unwrap()).0.len(), 1);
+}
+
+#[test]
+fn a_wrong_line_of_a_recording_is_named() {
+    let faults = Recording::parse("1.3.6|2|x\n\n1.3.x|4|a\n1.3.6.1|99|a\nnothing\n1.3.6.2|4x|0g").unwrap_err();
+    let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "line 1: `x` is no INTEGER",
+            "line 3: `1.3.x` is not an OID: numbers with dots between them, 128 at most, would be",
+            "line 4: type `99`: 2 4 4x 5 6 64 65 66 67 68 70 are known",
+            "line 5: not an object: `OID|type|value` would be",
+            "line 6: `0g` is not pairs of hex digits",
+        ]
+    );
+}
