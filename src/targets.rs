@@ -353,12 +353,13 @@ fn span(text: &str) -> Result<Option<Range>, BadTarget> {
         (Ok(to), _) => to,
         (Err(_), IpAddr::V4(from)) => {
             let tail: Vec<u8> =
-                last.split('.').map(|part| part.parse().map_err(|_| bad())).collect::<Result<_, _>>()?;
+                last.split('.').map(|part| part.parse::<u8>().map_err(|_| bad())).collect::<Result<_, _>>()?;
             let mut octets = from.octets();
             if tail.len() >= octets.len() {
                 return Err(bad());
             }
-            octets[4 - tail.len()..].copy_from_slice(&tail);
+            let kept = octets.len() - tail.len();
+            octets[kept..].copy_from_slice(&tail);
             IpAddr::from(octets)
         }
         (Err(_), IpAddr::V6(_)) => return Err(bad()),
