@@ -26,7 +26,7 @@ impl Bar {
 
     /// Shows how far it is.
     pub fn show(&self, progress: &Progress) {
-        let Some(bar) = &self.0 else { return };
+        let Some(bar) = self.0.as_ref().filter(|_| progress.sweep.addresses > 0) else { return };
         let (sent, to_come) = progress.sweep.packets;
         bar.set_length((sent + to_come + progress.done + progress.to_come).max(1));
         bar.set_position(sent + progress.done);

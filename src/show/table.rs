@@ -150,20 +150,30 @@ fn legend(devices: &[Device]) -> String {
     }
 }
 
-/// Toners and inks in one line, by the initials of their colours; everything else only when somebody must act soon.
+/// Toners and inks by the initials of their colours, then what else somebody must see to soon.
 fn supplies(device: &Device, look: Look) -> String {
     let Some(supplies) = &device.reading.supplies else { return String::new() };
-    let (inks, others): (Vec<&Supply>, Vec<&Supply>) = supplies.iter().partition(|supply| {
+    let (mut inks, others): (Vec<&Supply>, Vec<&Supply>) = supplies.iter().partition(|supply| {
         let kind = supply.kind.as_ref().map(|kind| kind.label.as_str());
         supply.colorant.is_some() && matches!(kind, Some("toner" | "tonerCartridge" | "ink" | "inkCartridge"))
     });
-    let inks: Vec<String> = inks.iter().map(|supply| ink(supply, look)).collect();
-    let low = others.iter().filter(|supply| supply.percent.is_some_and(|percent| percent <= LOW_PERCENT));
-    let low = low.map(|supply| {
-        paint(&format!("{} {}%", supply_name(supply), supply.percent.unwrap_or(0)), Paint::Warning, look)
+    let usual = ["black", "cyan", "magenta", "yellow"];
+    inks.sort_by_key(|supply| {
+        let colorant = supply.colorant.as_deref().unwrap_or_default();
+        usual.iter().position(|name| *name == colorant).unwrap_or(usual.len())
     });
-    std::iter::once(inks.join(" ")).filter(|line| !line.is_empty()).chain(low).collect::<Vec<_>>().join("\n")
+    let pairs = inks
+        .chunks(INKS_PER_LINE)
+        .map(|pair| pair.iter().map(|supply| ink(supply, look)).collect::<Vec<_>>().join(" "));
+    let low = others.iter().filter_map(|supply| {
+        let percent = supply.percent.filter(|percent| *percent <= LOW_PERCENT)?;
+        Some(paint(&format!("{} {percent}%", clean(&supply_name(supply))), Paint::Warning, look))
+    });
+    pairs.chain(low).collect::<Vec<_>>().join("\n")
 }
+
+/// Two are 13 letters wide: the printer's name needs the room.
+const INKS_PER_LINE: usize = 2;
 
 /// At or below this a supply is shown as one that somebody must see to.
 const LOW_PERCENT: u8 = 10;
