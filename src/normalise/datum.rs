@@ -237,7 +237,12 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 
 /// `<before>.<length>.<character>…`
 fn arcs(datum: &Datum, before: &Oid) -> Option<String> {
-    let Datum::Oid(oid) = datum else { return None };
+    // `device.sys_object_id` is a text already
+    let oid: Oid = match datum {
+        Datum::Oid(oid) => oid.clone(),
+        Datum::Text(text) => text.parse().ok()?,
+        _ => return None,
+    };
     let (length, rest) = oid.behind(before)?.split_first()?;
     let characters = rest.get(..usize::try_from(*length).ok()?)?;
     let bytes: Option<Vec<u8>> = characters.iter().map(|arc| u8::try_from(*arc).ok()).collect();
