@@ -1,6 +1,7 @@
 //! From what is written to what is meant; every fault is collected, none ends the checking.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
@@ -16,6 +17,7 @@ use super::{Channel, Config, Limits, Proxy, READ_DEFAULT, Sweep, Window};
 use crate::privacy::{FIELDS, Policy, PolicyError};
 use crate::schedule::Schedule;
 use crate::snmp::credential::{AuthProtocol, Credential, PrivProtocol, SNMP_PORT, Secret, User, Versions};
+use crate::targets::{Addresses, World};
 
 /// A secret's file is at most this long.
 const SECRET_BYTES_MAX: u64 = 4096;
@@ -98,6 +100,8 @@ impl Check<'_> {
                 self.fault_hint(&name.span(), what, hint);
             }
         }
+        self.targets("targets", &raw.targets);
+        self.targets("exclude", &raw.exclude);
         let texts = |list: &[Spanned<String>]| list.iter().map(|text| text.get_ref().clone()).collect();
         Sweep {
             targets: texts(&raw.targets),
@@ -107,6 +111,18 @@ impl Check<'_> {
             rate: self.number("rate", &raw.rate, 0, 1_000_000),
             retries: self.number("retries", &raw.retries, 0, 10).unwrap_or(2),
             window: self.window(&raw.window),
+        }
+    }
+
+    /// Whether they are targets, as far as that shows without asking for names and reading files.
+    fn targets(&mut self, key: &str, written: &[Spanned<String>]) {
+        let mut resolve = |_: &str| Ok(vec![IpAddr::from([127, 0, 0, 1])]);
+        let mut read_file = |_: &str| Ok(String::new());
+        for target in written {
+            let world = &mut World { resolve: &mut resolve, read_file: &mut read_file };
+            if let Err(error) = Addresses::parse(&[target.get_ref()], world) {
+                self.fault(&target.span(), format!("`{key}`: {error}"));
+            }
         }
     }
 
