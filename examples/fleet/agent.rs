@@ -267,7 +267,9 @@ impl Column {
 }
 
 fn varbind(list: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    list.extend(ber::group(ber::SEQUENCE, &[name, value]));
+    ber::push_head(list, ber::SEQUENCE, name.len() + value.len());
+    list.extend_from_slice(name);
+    list.extend_from_slice(value);
 }
 
 /// The object's OID and value, or the exception of RFC 3416 4.2.1.

@@ -71,8 +71,15 @@ pub fn arcs(content: &[u8]) -> Option<Vec<u32>> {
 /// One element.
 pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + 5);
+    push_head(&mut out, tag, content.len());
+    out.extend_from_slice(content);
+    out
+}
+
+/// Tag and length of an element whose content follows.
+pub fn push_head(out: &mut Vec<u8>, tag: u8, length: usize) {
     out.push(tag);
-    match content.len() {
+    match length {
         short @ 0..0x80 => out.push(short as u8),
         middle @ 0x80..0x100 => out.extend([0x81, middle as u8]),
         long => {
@@ -80,8 +87,6 @@ pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
             out.extend(&(long as u32).to_be_bytes()[1..]);
         }
     }
-    out.extend_from_slice(content);
-    out
 }
 
 /// An element around others.

@@ -175,6 +175,8 @@ struct Device {
     dice: RefCell<Dice>,
     /// Request ids without an answer yet.
     pending: RefCell<BTreeSet<i64>>,
+    /// The request id that was answered last.
+    answered: RefCell<Option<i64>>,
     first: RefCell<Option<Instant>>,
     start: Instant,
     tally: Arc<Mutex<Tally>>,
@@ -186,6 +188,7 @@ impl Device {
             engine: RefCell::new(engine),
             dice: RefCell::new(Dice::new(seed)),
             pending: RefCell::default(),
+            answered: RefCell::default(),
             first: RefCell::default(),
             start,
             tally: Arc::clone(tally),
@@ -215,7 +218,10 @@ impl Device {
                 counts.sets += u64::from(set);
                 counts.varbinds += varbinds;
                 let mut pending = self.pending.borrow_mut();
-                pending.insert(id);
+                // A retransmission that crossed its answer asks nothing new.
+                if *self.answered.borrow() != Some(id) {
+                    pending.insert(id);
+                }
                 counts.most_pending = counts.most_pending.max(pending.len() as u64);
                 match manner.late {
                     Some((every, by)) if counts.requests.is_multiple_of(every) => delay += by,
@@ -252,6 +258,7 @@ impl Device {
         let manner = &self.printer.manner;
         if let Some(id) = id {
             self.pending.borrow_mut().remove(&id);
+            *self.answered.borrow_mut() = Some(id);
         }
         for _ in 0..if manner.twice { 2 } else { 1 } {
             let lost = self.dice.borrow_mut().share() < manner.loss_out;
