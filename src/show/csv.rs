@@ -123,7 +123,7 @@ mod tests {
     fn a_printer_is_a_row_and_a_name_never_a_formula() {
         expect![[r#"
             address,outcome,read_at,key,vendor,model,serial_number,asset_tag,firmware,system_name,host_name,location,physical_addresses,supplies,lowest_percent,alerts,system.impressions,system.monochrome_impressions,system.full_color_impressions,vendor.marker_life_count
-            127.30.0.7,complete,2026-01-29T23:25:02Z,sn:kyocera:VCF1234567,Kyocera,ECOSYS P2040dw,VCF1234567,,2RX_3000,'=cmd|' /C calc'!A0,KMB902DE,"2nd floor, ""the corner""",00:17:c8:b9:02:de,"black toner 50%; drum some_remaining",50,1,7342,,,7432
+            127.30.0.7,complete,2026-01-29T23:25:02Z,sn:printomat:VCF1234567,Printomat,P2040dw,VCF1234567,,2RX_3000,'=cmd|' /C calc'!A0,KMB902DE,"2nd floor, ""the corner""",00:17:c8:b9:02:de,"black toner 50%; drum some_remaining",50,1,7342,,,7432
         "#]].assert_eq(&csv(&sample::scan()).replace("\r\n", "\n"));
     }
 

@@ -59,7 +59,7 @@ pub fn device() -> Device {
         class: coded("supplyThatIsConsumed", 3),
         kind: coded(if colorant.is_some() { "toner" } else { "opc" }, if colorant.is_some() { 3 } else { 9 }),
         colorant: colorant.map(str::to_owned),
-        description: Some("TK-1160".to_owned()),
+        description: Some("T-1160".to_owned()),
         unit: coded("impressions", 7),
         max_capacity: Some(7_200),
         level: percent.map(|percent| u64::from(percent) * 72),
@@ -68,14 +68,14 @@ pub fn device() -> Device {
         ..Supply::default()
     };
     let reading = Reading {
-        key: "sn:kyocera:VCF1234567".to_owned(),
-        mapping: Some(Mapping { pmd: "kyocera/ecosys".to_owned(), pack: 0 }),
+        key: "sn:printomat:VCF1234567".to_owned(),
+        mapping: Some(Mapping { pmd: "printomat/office".to_owned(), pack: 0 }),
         scope: Scope::Full,
         read_at: at(2),
         outcome: Outcome::Complete,
         identity: Some(Identity {
-            vendor: Some("Kyocera".into()),
-            model: Some("ECOSYS P2040dw".into()),
+            vendor: Some("Printomat".into()),
+            model: Some("P2040dw".into()),
             serial_number: Some("VCF1234567".into()),
             system_name: Some("=cmd|' /C calc'!A0".to_owned()),
             location: Some("2nd floor, \"the corner\"".to_owned()),

@@ -315,8 +315,8 @@ mod tests {
     #[test]
     fn a_table_is_plain_where_there_is_no_colour() {
         expect![[r#"
-             ADDRESS     PRINTER                 PAGES  SUPPLIES
-             127.30.0.7  Kyocera ECOSYS P2040dw  7 342  K 50%
+             ADDRESS     PRINTER               PAGES  SUPPLIES
+             127.30.0.7  Printomat P2040dw     7 342  K 50%
                          VCF1234567  KMB902DE
                          ! Add paper [2J
 
@@ -337,8 +337,8 @@ mod tests {
     fn colours_bring_bars_and_no_control_character_of_a_device_comes_through() {
         let text = table(&sample::scan(), Look { width: 80, color: true }, false);
         expect![[r#"
-             ESC[1mADDRESSESC[0m     ESC[1mPRINTERESC[0m                 ESC[1mPAGESESC[0m  ESC[1mSUPPLIESESC[0m
-             127.30.0.7  Kyocera ECOSYS P2040dw  7 342  KESC[37m▄ESC[0m50%
+             ESC[1mADDRESSESC[0m     ESC[1mPRINTERESC[0m               ESC[1mPAGESESC[0m  ESC[1mSUPPLIESESC[0m
+             127.30.0.7  Printomat P2040dw     7 342  KESC[37m▄ESC[0m50%
                          ESC[2mVCF1234567  KMB902DEESC[0m
                          ESC[33m! Add paper [2JESC[0m
 

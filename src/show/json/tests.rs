@@ -48,15 +48,15 @@ fn the_json_is_the_contract_s_key_by_key() {
               "address": "127.30.0.7",
               "outcome": "complete",
               "read_at": "2026-01-29T23:25:02Z",
-              "key": "sn:kyocera:VCF1234567",
+              "key": "sn:printomat:VCF1234567",
               "mapping": {
-                "pmd": "kyocera/ecosys",
+                "pmd": "printomat/office",
                 "pack": 0,
                 "reason": "sysObjectID 1.3.6.1.4.1.1347.41"
               },
               "identity": {
-                "vendor": "Kyocera",
-                "model": "ECOSYS P2040dw",
+                "vendor": "Printomat",
+                "model": "P2040dw",
                 "serial_number": "VCF1234567",
                 "system_name": "=cmd|' /C calc'!A0",
                 "location": "2nd floor, \"the corner\"",
@@ -97,7 +97,7 @@ fn the_json_is_the_contract_s_key_by_key() {
                   "class": "supplyThatIsConsumed",
                   "type": "toner",
                   "colorant": "black",
-                  "description": "TK-1160",
+                  "description": "T-1160",
                   "unit": "impressions",
                   "max_capacity": 7200,
                   "level": 3600,
@@ -108,7 +108,7 @@ fn the_json_is_the_contract_s_key_by_key() {
                   "index": 2,
                   "class": "supplyThatIsConsumed",
                   "type": "opc",
-                  "description": "TK-1160",
+                  "description": "T-1160",
                   "unit": "impressions",
                   "max_capacity": 7200,
                   "level_state": "some_remaining"
