@@ -180,7 +180,7 @@ fn real_devices_read_as_their_sidecars_say() {
     let mut misses = Vec::new();
     for folder in [&own, &shared] {
         let verdict = judge(folder, &shared.join("judge.py"));
-        println!("{}\n{verdict}", folder.display());
+        eprintln!("{}\n{verdict}", folder.display());
         misses.extend(verdict.lines().filter(|line| line.split('\t').count() >= 3).map(str::to_owned));
         if folder == &own {
             assert!(misses.is_empty(), "{verdict}");
@@ -197,7 +197,7 @@ fn real_devices_read_as_their_sidecars_say() {
         let missed =
             misses.iter().filter(|miss| names.iter().any(|name| miss.starts_with(&format!("{name}\t")))).count();
         let share = 100.0 * (stated - missed.min(stated)) as f64 / stated as f64;
-        println!("{family}: {} recordings, {missed} misses, {share:.1} % of {stated} statements", names.len());
+        eprintln!("{family}: {} recordings, {missed} misses, {share:.1} % of {stated} statements", names.len());
         assert!(share >= BAR, "{family}: {share:.1} %");
     }
 }
