@@ -49,7 +49,7 @@ impl Learned {
                 if field == "identity.serial_number" {
                     serial.push((context.clone(), oid.clone()));
                 }
-                if changes(field) {
+                if changes(field) || is_checked(pmd, field) {
                     changing.insert((context, oid.clone()));
                 }
             }
@@ -74,6 +74,11 @@ fn changes(field: &str) -> bool {
         || field.starts_with("alerts.")
         || matches!(column, "level" | "percent" | "impressions_remaining" | "impressions_since_installed")
         || (field.starts_with("covers.") && column == "status")
+}
+
+/// Whether a counter is checked against it: an old part beside a new total would make both suspect.
+fn is_checked(pmd: &Pmd, field: &str) -> bool {
+    pmd.checks.iter().any(|check| check.parts.iter().chain(&check.optional).any(|part| part == field))
 }
 
 fn context_of(answers: &Answers, oid: &Oid) -> String {

@@ -14,6 +14,8 @@ use meterpost::pmd::Library;
 use meterpost::read::{self, NotRead};
 use meterpost::show::{self, Device, Scan};
 use meterpost::snmp::recording::Recording;
+use meterpost_wire::counters::CounterKey;
+use meterpost_wire::reading::Basis;
 use serde_json::{Map, Value, json};
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(Library::builtin);
@@ -165,6 +167,29 @@ fn compare(what: &str, expected: &Value, found: &Value, wrong: &mut Vec<String>)
         _ if expected == found => {}
         _ => wrong.push(format!("{what} is {found}, not {expected}")),
     }
+}
+
+// --- the second reading of a known device
+
+/// Two pages printed on one side: the total and the part that is read for a check alone grow together.
+#[test]
+fn counters_that_grew_together_agree_when_a_known_device_is_read_again() {
+    let text = std::fs::read_to_string(own_walks().join("kyocera-ecosys-p3155dn.snmprec")).unwrap();
+    let later = text.replace("43.10.1.1.12.1.1|2|28114", "43.10.1.1.12.1.1|2|28116");
+    let later = later.replace("42.2.5.1.1.1.1|2|9114", "42.2.5.1.1.1.1|2|9116");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let now = Timestamp::from_second(1_780_000_000).unwrap();
+
+    let mut agent = Recording::parse(&text).unwrap();
+    let first = runtime.block_on(read::device(&mut agent, &LIBRARY, None, "127.30.0.1", now)).unwrap();
+    let mut agent = Recording::parse(&later).unwrap();
+    let again = runtime.block_on(read::device(&mut agent, &LIBRARY, Some(&first.learned), "127.30.0.1", now)).unwrap();
+
+    assert!(!again.full);
+    let counters = again.reading.counters.unwrap();
+    let suspects: Vec<_> = counters.iter().filter(|(_, count)| count.basis == Basis::Suspect).collect();
+    assert!(suspects.is_empty(), "{suspects:?}");
+    assert_eq!(counters[&CounterKey::parse("system.impressions").unwrap()].value, 28_116);
 }
 
 // --- recordings of real devices, judged
