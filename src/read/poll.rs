@@ -82,6 +82,10 @@ fn is_checked(pmd: &Pmd, field: &str) -> bool {
 }
 
 fn context_of(answers: &Answers, oid: &Oid) -> String {
+    // Nearly always; looking through all answers for each object costs a tenth of a reading's CPU.
+    if answers.value("", oid).is_some() {
+        return String::new();
+    }
     let named = answers.iter().find(|(_, known, answer)| *known == oid && answer.is_ok());
     named.map(|(context, _, _)| context.to_owned()).unwrap_or_default()
 }

@@ -65,13 +65,24 @@ impl FromStr for Oid {
 
 impl fmt::Display for Oid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, arc) in self.0.iter().enumerate() {
-            if n > 0 {
-                f.write_str(".")?;
+        // Written by hand, back to front: OIDs are printed by the hundred for every device that is read.
+        let mut text = [0; 11 * ARCS_MAX];
+        let mut at = text.len();
+        for arc in self.0.iter().rev() {
+            let mut rest = *arc;
+            loop {
+                at -= 1;
+                text[at] = b'0' + (rest % 10) as u8;
+                rest /= 10;
+                if rest == 0 {
+                    break;
+                }
             }
-            write!(f, "{arc}")?;
+            at -= 1;
+            text[at] = b'.';
         }
-        Ok(())
+        let text = text.get(at + 1..).unwrap_or_default();
+        f.write_str(std::str::from_utf8(text).unwrap_or_default())
     }
 }
 

@@ -159,7 +159,8 @@ fn object(line: &str) -> Result<(Oid, Value), String> {
 
 /// An object as a line, also one without a value: `OID|-|reason`. Strings are always hex.
 pub fn line(oid: &Oid, answer: &Answer) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
+    let hex = |bytes: &[u8]| bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>();
     match answer {
         Ok(Value::Integer(n)) => format!("{oid}|2|{n}"),
         Ok(Value::Octets(bytes)) => format!("{oid}|4x|{}", hex(bytes)),
