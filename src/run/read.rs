@@ -29,7 +29,7 @@ use crate::sweep::{self, Options, Outcome, Rate, Sweep, Verdict};
 use crate::targets::{Addresses, Group, Targets};
 
 /// Readings that may wait for the seal.
-const WAITING_MAX: usize = 32;
+const WAITING_MAX: usize = 8;
 
 /// How much later than the next reading a batch may come before its absence is worth an alarm: a sweep and a delivery of
 /// ordinary length.
@@ -358,11 +358,12 @@ async fn tell_device(
         }
     };
     let Printer { address, credential, reading: Some(reading), lessons, .. } = *printer else { return };
+    // without a taker the error of the sealing says why
+    let Ok(place) = tell.reserve().await else { return };
+    // the memory's format takes five times the room: only now
     let learned = lessons.map(|lessons| lessons.to_value()).unwrap_or_default();
     let reached = Reached { address: address.ip().to_string(), port: address.port(), credential, learned };
-    let device = Gathered { reading, reached: Some(reached) };
-    // without a taker the error of the sealing says why
-    let _ = tell.send(Told::Device(Box::new(device))).await;
+    place.send(Told::Device(Box::new(Gathered { reading, reached: Some(reached) })));
 }
 
 /// Numbers for the end of the sweep.
