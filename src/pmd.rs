@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use regex::Regex;
 
@@ -46,10 +45,8 @@ pub struct Pmd {
     pub chain: Vec<Arc<str>>,
     /// Which devices.
     pub matches: Match,
-    /// How to cut requests.
+    /// How to cut requests, and how long to wait for an answer.
     pub limits: Limits,
-    /// The longest wait for one answer; `None` is adaptive.
-    pub timeout: Option<Duration>,
     /// SNMPv3 context for what the default one does not answer.
     pub context: Option<Arc<str>>,
     /// Fields by `section.name`, rules in the order in which they are tried.
@@ -214,7 +211,6 @@ impl Pmd {
             chain: vec![name.into()],
             matches: Match::default(),
             limits: Limits::default(),
-            timeout: None,
             context: None,
             fields: BTreeMap::new(),
             sets: Vec::new(),

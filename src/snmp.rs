@@ -13,6 +13,7 @@ pub mod transport;
 pub mod value;
 
 use std::future::Future;
+use std::time::Duration;
 
 pub use credential::{Credential, Secret};
 pub use oid::Oid;
@@ -35,11 +36,13 @@ pub struct Limits {
     pub varbinds_max: usize,
     /// Whether GETBULK may be used; several agents break on it.
     pub bulk: bool,
+    /// The longest wait for one answer, 250 ms to 30 s; [`patience::WAIT_MAX`] when not said.
+    pub wait_max: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { varbinds_max: 25, bulk: false }
+        Self { varbinds_max: 25, bulk: false, wait_max: None }
     }
 }
 

@@ -105,12 +105,6 @@ pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words) -> (
             .collect(),
         matches,
         limits,
-        timeout: raw
-            .quirks
-            .timeout_ms
-            .as_ref()
-            .map(|ms| Duration::from_millis(u64::try_from(*ms.get_ref()).unwrap_or(0)))
-            .or(base.and_then(|base| base.timeout)),
         context: raw
             .quirks
             .context
@@ -316,10 +310,11 @@ impl Resolver<'_> {
                 _ => self.fault(n.span(), format!("`varbinds_max` is {}: 1 to 60 would be right", n.get_ref())),
             }
         }
-        if let Some(ms) = &raw.quirks.timeout_ms
-            && !(250..=30_000).contains(ms.get_ref())
-        {
-            self.fault(ms.span(), format!("`timeout_ms` is {}: 250 to 30000 would be right", ms.get_ref()));
+        if let Some(ms) = &raw.quirks.timeout_ms {
+            match u64::try_from(*ms.get_ref()) {
+                Ok(ms @ 250..=30_000) => limits.wait_max = Some(Duration::from_millis(ms)),
+                _ => self.fault(ms.span(), format!("`timeout_ms` is {}: 250 to 30000 would be right", ms.get_ref())),
+            }
         }
         limits
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// No wait is shorter: printers answer in 5 to 200 ms, and pause for a garbage collection now and then.
 pub const WAIT_MIN: Duration = Duration::from_millis(250);
-/// No wait is longer, also not after doubling.
+/// No wait is longer, also not after doubling, unless the device's mapping says otherwise.
 pub const WAIT_MAX: Duration = Duration::from_secs(3);
 /// The first wait for a device whose round trip is not known.
 pub const WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -18,12 +18,19 @@ pub struct Patience {
     /// Smoothed round trip and its variation; none before the first.
     round_trip: Option<(Duration, Duration)>,
     first: Duration,
+    /// What the device's mapping says instead of [`WAIT_MAX`].
+    longest: Option<Duration>,
 }
 
 impl Patience {
     /// `seed` is a round trip that the sweep measured; without one the first wait is `first`.
     pub fn new(seed: Option<Duration>, first: Duration) -> Self {
-        Self { round_trip: seed.map(|rtt| (rtt, rtt / 2)), first }
+        Self { round_trip: seed.map(|rtt| (rtt, rtt / 2)), first, longest: None }
+    }
+
+    /// Sets the longest wait, `timeout_ms` of a mapping; `None` is [`WAIT_MAX`], or the first wait when that is longer.
+    pub fn at_most(&mut self, longest: Option<Duration>) {
+        self.longest = longest.map(|longest| longest.max(WAIT_MIN));
     }
 
     /// Takes the round trip of a request that was sent only once. (Of one sent again nobody knows which it answers: Karn.)
@@ -39,9 +46,10 @@ impl Patience {
     pub fn wait(&self, attempt: u32, dice: u8) -> Duration {
         let base = match self.round_trip {
             None => self.first,
-            Some((smooth, varies)) => (smooth + varies * 4).clamp(WAIT_MIN, WAIT_MAX),
+            Some((smooth, varies)) => (smooth + varies * 4).clamp(WAIT_MIN, self.longest.unwrap_or(WAIT_MAX)),
         };
-        let doubled = base.saturating_mul(1 << attempt.min(8)).min(WAIT_MAX.max(self.first));
+        let longest = self.longest.unwrap_or(WAIT_MAX.max(self.first));
+        let doubled = base.saturating_mul(1 << attempt.min(8)).min(longest);
         doubled * (768 + 2 * u32::from(dice)) / 1023
     }
 }
@@ -66,6 +74,17 @@ mod tests {
         check(&Patience::new(Some(Duration::from_millis(20)), WAIT_FIRST), [250, 500, 1001, 2002]);
         check(&Patience::new(Some(Duration::from_millis(400)), WAIT_FIRST), [1201, 2402, 3003, 3003]);
         check(&Patience::new(Some(Duration::from_secs(9)), WAIT_FIRST), [3003; 4]);
+    }
+
+    #[test]
+    fn a_mapping_may_make_the_longest_wait_longer_or_shorter() {
+        let mut patience = Patience::new(Some(Duration::from_millis(1200)), WAIT_FIRST);
+        patience.at_most(Some(Duration::from_secs(8)));
+        check(&patience, [3604, 7207, 8008, 8008]);
+        patience.at_most(Some(Duration::from_millis(400)));
+        check(&patience, [400; 4]);
+        patience.at_most(None);
+        check(&patience, [3003; 4]);
     }
 
     #[test]

@@ -36,8 +36,9 @@ use super::{Absent, Agent, Limits, Oid, Traffic, Unanswered, VarBind};
 const NO_ANSWER_MAX: usize = 32;
 /// Transmissions of a part of a request that went unanswered: losing both by chance costs a further halving, no object.
 const ATTEMPTS_ISOLATING: u32 = 2;
-/// The library's own deadline. The transport gives up long before it, after its last transmission.
-const NEVER: Duration = Duration::from_secs(120);
+/// The library's own deadline. The transport gives up before it, after its last transmission: four waits of at most 30 s,
+/// spread by a quarter.
+const NEVER: Duration = Duration::from_secs(180);
 /// Encoded bytes of the OIDs in one request: with the rest it stays within one Ethernet frame.
 const OID_BYTES_MAX: usize = 1200;
 
@@ -518,6 +519,7 @@ impl Session {
 
 impl Agent for Session {
     fn limit(&mut self, limits: Limits) {
+        self.link.wait_at_most(limits.wait_max);
         self.limits = limits;
     }
 

@@ -264,6 +264,11 @@ impl Link {
         self.state().attempts = attempts.max(1);
     }
 
+    /// The longest wait for one answer; `None` is the usual one.
+    pub fn wait_at_most(&self, longest: Option<Duration>) {
+        self.state().patience.at_most(longest);
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.device.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -91,7 +91,7 @@ async fn a_list_of_any_length_is_cut_by_the_limits_and_answered_in_order() {
     assert_eq!(answers.iter().map(|varbind| varbind.oid.clone()).collect::<Vec<_>>(), asked);
     assert_eq!(shown(&answers)[5..9], [Ok(6), Ok(7), Err(Absent::NoSuchInstance), Ok(8)]);
     assert_eq!(agent.seen().iter().map(|request| request.oids.len()).collect::<Vec<_>>(), [25, 25, 11]);
-    session.limit(Limits { varbinds_max: 10, bulk: false });
+    session.limit(Limits { varbinds_max: 10, bulk: false, wait_max: None });
     session.get("", &all(11)).await.unwrap();
     assert_eq!(agent.seen().last().unwrap().oids.len(), 1);
     assert_eq!(session.get("", &[]).await, Ok(Vec::new()));
@@ -193,12 +193,25 @@ async fn no_second_request_goes_to_a_device_before_the_first_is_answered() {
     });
     let network = Network::open(NetworkOptions::default()).unwrap();
     let mut session = session(&network, &agent, Version::V2c).await;
-    session.limit(Limits { varbinds_max: 5, bulk: false });
+    session.limit(Limits { varbinds_max: 5, bulk: false, wait_max: None });
     session.get("", &all(50)).await.unwrap();
     // Each takes 5 ms at the agent, which reads the next one only then: two at once would come closer together.
     let times: Vec<Instant> = agent.seen().iter().map(|request| request.at).collect();
     assert_eq!(times.len(), 10);
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_millis(5)));
+}
+
+#[tokio::test]
+async fn a_device_whose_mapping_names_a_shorter_wait_is_given_up_sooner() {
+    let agent = ScriptedAgent::start(|_| Vec::new());
+    let network = Network::open(NetworkOptions::default()).unwrap();
+    let mut session = session(&network, &agent, Version::V2c).await;
+    session.limit(Limits { wait_max: Some(Duration::from_millis(250)), ..Limits::default() });
+    let asked = Instant::now();
+    assert_eq!(session.get("", &[number(1)]).await, Err(Unanswered::Silent));
+    // Four waits of 250 ms and a quarter, asked twice at most (the object, then whether it lives); without it, 9 s once.
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(agent.seen().len() >= 4, "no transmission less");
 }
 
 #[tokio::test]
@@ -375,7 +388,7 @@ async fn getbulk_is_used_only_when_allowed_and_given_up_when_broken() {
     let mut whole = session(&network, &agent, Version::V2c).await;
     let root = [oid("1.3.6.1.4.1.9999.1")];
     assert_eq!(shown(&whole.get_bulk("", &root, 5).await.unwrap()), [Ok(1)]);
-    whole.limit(Limits { varbinds_max: 25, bulk: true });
+    whole.limit(Limits { varbinds_max: 25, bulk: true, wait_max: None });
     assert_eq!(shown(&whole.get_bulk("", &root, 5).await.unwrap()), (1..=5).map(Ok).collect::<Vec<_>>());
     assert_eq!(agent.seen().iter().map(|request| request.pdu).collect::<Vec<_>>(), [ber::GET_NEXT, ber::GET_BULK]);
 
@@ -391,7 +404,7 @@ async fn getbulk_is_used_only_when_allowed_and_given_up_when_broken() {
             }]
         });
         let mut session = session(&network, &broken, Version::V2c).await;
-        session.limit(Limits { varbinds_max: 25, bulk: true });
+        session.limit(Limits { varbinds_max: 25, bulk: true, wait_max: None });
         for _ in 0..2 {
             assert_eq!(shown(&session.get_bulk("", &root, 5).await.unwrap()), [Ok(1)]);
         }

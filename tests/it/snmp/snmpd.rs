@@ -145,7 +145,7 @@ async fn a_walk_by_getnext_and_by_getbulk_equals_what_csnmp_and_snmpwalk_see() {
     for (version, bulk) in [(Version::V1, false), (Version::V2c, false), (Version::V2c, true), (Version::V3, true)] {
         let credential = if version == Version::V3 { user("SHA", Some("AES")) } else { community(Versions::Either) };
         let mut session = network.session(snmpd.address, &credential, Some(version), ALIVE).await;
-        session.limit(Limits { varbinds_max: 25, bulk });
+        session.limit(Limits { varbinds_max: 25, bulk, wait_max: None });
         let walked = walk(&mut session, &root).await;
         assert_eq!(walked, theirs, "{version:?}, bulk {bulk}");
     }
