@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod hostile;
+mod lessons;
 mod snmpd;
 
 use meterpost::snmp::Oid;
