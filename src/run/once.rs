@@ -176,8 +176,12 @@ pub fn send_text(report: &Report) -> String {
             parts.push(format!("{number} {what}"));
         }
     }
-    let rests = report.rests.as_ref().map(|rest| format!(" ({})", rest.last_error)).unwrap_or_default();
-    format!("{}{rests}\n", parts.join(", "))
+    let why = match &report.rests {
+        Some(rest) => format!(" ({})", rest.last_error),
+        None if report.unsure > 0 => " (`meterpost outbox list` says why)".to_owned(),
+        None => String::new(),
+    };
+    format!("{}{why}\n", parts.join(", "))
 }
 
 fn count(number: u32, one: &str, many: &str) -> String {

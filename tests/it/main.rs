@@ -1,6 +1,5 @@
 //! One binary for all integration tests: what a user can see, with real parts.
 
-mod central;
 mod cli;
 mod deliver;
 mod end_to_end;
@@ -14,7 +13,6 @@ mod snmp;
 mod sweep;
 mod tidy;
 mod walks;
-mod wire;
 
 #[path = "../../examples/fleet/simulator.rs"]
 mod simulator;
