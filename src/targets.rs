@@ -86,7 +86,7 @@ fn hint(is_v6: bool) -> &'static str {
 
 /// What reading targets needs of the world.
 pub struct World<'a> {
-    /// The addresses of a host name, or why there are none.
+    /// The addresses of a host name, or why there are none. An empty list leaves the name out: the caller knows of it.
     pub resolve: &'a mut dyn FnMut(&str) -> Result<Vec<IpAddr>, String>,
     /// The text of a file, or why there is none.
     pub read_file: &'a mut dyn FnMut(&str) -> Result<String, String>,
@@ -384,12 +384,10 @@ fn resolve(text: &str, world: &mut World, ranges: &mut Vec<Range>) -> Result<(),
     if text.len() > 253 || !bytes_fit || !labels_fit || numeric {
         return Err(BadTarget::Text(text.to_owned()));
     }
-    let none = |reason: String| BadTarget::Name { name: text.to_owned(), reason };
-    let addresses = (world.resolve)(text).map_err(none)?;
+    let addresses = (world.resolve)(text).map_err(|reason| BadTarget::Name { name: text.to_owned(), reason })?;
     // A printer with several addresses is one printer: the first is asked, IPv4 before IPv6 as printers bear it best.
     let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-    let first = first.ok_or_else(|| none("the resolver knows none".to_owned()))?.to_canonical();
-    ranges.push(Range { first, last: first });
+    ranges.extend(first.map(|first| first.to_canonical()).map(|first| Range { first, last: first }));
     Ok(())
 }
 
@@ -482,6 +480,7 @@ mod tests {
     fn parse(texts: &[&str]) -> Result<Addresses, BadTarget> {
         let mut resolve = |name: &str| match name {
             "printer.example" => Ok(vec!["2001:db8::9".parse().unwrap(), "10.9.9.9".parse().unwrap()]),
+            "left.out.example" => Ok(Vec::new()),
             _ => Err("no such name".to_owned()),
         };
         let mut read_file = |path: &str| match path {
@@ -512,6 +511,7 @@ mod tests {
         check(&["10.0.0.1-50"], "10.0.0.1-10.0.0.50", 50);
         check(&["10.0.0.250-1.4"], "10.0.0.250-10.0.1.4", 11);
         check(&["printer.example"], "10.9.9.9", 1);
+        check(&["left.out.example", "10.0.0.7"], "10.0.0.7", 1);
         check(&["@floor"], "10.0.0.1-10.0.0.3", 3);
         check(&["2001:db8::1", "[2001:db8::2]"], "2001:db8::1-2001:db8::2", 2);
         check(&["2001:db8::/120"], "2001:db8::-2001:db8::ff", 256);

@@ -235,7 +235,7 @@ fn plans(config: &Config, dir: &Path, now: Timestamp) -> Result<Vec<Plan>, Failu
         }
         let rate: Rate = section.rate.map(Into::into).unwrap_or_default();
         let options = Options { rate, retries: section.retries, timeout: None, attached: attached.clone() };
-        let (group, exclude) = group(section, dir)?;
+        let Some((group, exclude)) = group(section, dir)? else { continue };
         match plans.iter_mut().find(|plan| plan.options == options) {
             Some(plan) => plan.targets.add(group, &exclude).map_err(Failure::usage)?,
             None => {
@@ -248,10 +248,20 @@ fn plans(config: &Config, dir: &Path, now: Timestamp) -> Result<Vec<Plan>, Failu
     Ok(plans)
 }
 
-fn group(section: &Section, dir: &Path) -> Result<(Group, Addresses), Failure> {
-    let addresses = world::addresses(&section.targets, dir).map_err(Failure::usage)?;
-    let exclude = world::addresses(&section.exclude, dir).map_err(Failure::usage)?;
-    Ok((Group { addresses, port: section.port, credentials: section.credentials.clone() }, exclude))
+/// Whom a section asks, and whom not. Names that do not resolve are told and cost nobody else; `None` when one of them is
+/// excluded, because then it is not known who must not be asked.
+fn group(section: &Section, dir: &Path) -> Result<Option<(Group, Addresses)>, Failure> {
+    let targets = world::look_up(&section.targets, dir).map_err(Failure::usage)?;
+    let exclude = world::look_up(&section.exclude, dir).map_err(Failure::usage)?;
+    for error in &targets.unresolved {
+        tracing::warn!("{error}; not asked now");
+    }
+    if let Some(error) = exclude.unresolved.first() {
+        tracing::warn!("`exclude`: {error}; the targets of its `[[sweep]]` are not asked now");
+        return Ok(None);
+    }
+    let group = Group { addresses: targets.addresses, port: section.port, credentials: section.credentials.clone() };
+    Ok(Some((group, exclude.addresses)))
 }
 
 /// Why a gathering ends before its time.

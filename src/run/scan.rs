@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{configuration, print, runtime, signal, world};
+use super::world::{self, Looked};
+use super::{configuration, print, runtime, signal};
 use crate::cli::{self, Exit, Failure, Format, Invocation};
 use crate::clock;
 use crate::gather::bar::Bar;
@@ -54,11 +55,21 @@ fn credentials(orders: &cli::Scan, invocation: &Invocation) -> Result<Vec<Creden
 
 fn targets(orders: &cli::Scan, credentials: &[Credential]) -> Result<Targets, Failure> {
     let here = Path::new("");
-    let addresses = world::addresses(&orders.targets, here).map_err(Failure::usage)?;
-    let exclude = world::addresses(&orders.exclude, here).map_err(Failure::usage)?;
+    let Looked { addresses, unresolved } = world::look_up(&orders.targets, here).map_err(Failure::usage)?;
+    let exclude = world::look_up(&orders.exclude, here).map_err(Failure::usage)?;
+    // with nobody left to ask it is the command that is wrong; and who is not to be asked must be known
+    let fatal = unresolved.first().filter(|_| addresses.is_empty()).or(exclude.unresolved.first());
+    if let Some(error) = fatal {
+        return Err(Failure::usage(error));
+    }
+    for error in unresolved {
+        tracing::warn!("{error}; not asked");
+    }
     let names = credentials.iter().map(|credential| credential.name.clone()).collect();
     let mut targets = Targets::default();
-    targets.add(Group { addresses, port: orders.port, credentials: names }, &exclude).map_err(Failure::usage)?;
+    targets
+        .add(Group { addresses, port: orders.port, credentials: names }, &exclude.addresses)
+        .map_err(Failure::usage)?;
     Ok(targets)
 }
 

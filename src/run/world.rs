@@ -9,11 +9,24 @@ use crate::targets::{Addresses, BadTarget, World};
 /// A file of targets is at most this long.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// What targets came to.
+pub struct Looked {
+    /// Those that are known.
+    pub addresses: Addresses,
+    /// Names that have no address now: a finding about each, no reason to leave out the others.
+    pub unresolved: Vec<BadTarget>,
+}
+
 /// Reads targets as a person writes them; relative `@file` paths start in `dir`.
-pub fn addresses(texts: &[String], dir: &Path) -> Result<Addresses, BadTarget> {
+pub fn look_up(texts: &[String], dir: &Path) -> Result<Looked, BadTarget> {
+    let mut unresolved = Vec::new();
     let mut resolve = |name: &str| -> Result<Vec<IpAddr>, String> {
-        let found = (name, 0).to_socket_addrs().map_err(|error| error.to_string())?;
-        Ok(found.map(|address| address.ip()).collect())
+        let found = (name, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
+        let found: Vec<IpAddr> = found.unwrap_or_else(|error| {
+            unresolved.push(BadTarget::Name { name: name.to_owned(), reason: error.to_string() });
+            Vec::new()
+        });
+        Ok(found)
     };
     let mut read_file = |path: &str| -> Result<String, String> {
         let file = std::fs::File::open(dir.join(path)).map_err(|error| error.to_string())?;
@@ -24,5 +37,6 @@ pub fn addresses(texts: &[String], dir: &Path) -> Result<Addresses, BadTarget> {
         }
         Ok(text)
     };
-    Addresses::parse(texts, &mut World { resolve: &mut resolve, read_file: &mut read_file })
+    let addresses = Addresses::parse(texts, &mut World { resolve: &mut resolve, read_file: &mut read_file })?;
+    Ok(Looked { addresses, unresolved })
 }

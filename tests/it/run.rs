@@ -414,6 +414,34 @@ fn a_known_printer_that_is_silent_or_refuses_is_reported_so() {
     drop(running);
 }
 
+/// Puts other lines in place of the targets of an enrolled home.
+fn retarget(home: &Path, net: u8, lines: &str) {
+    let config = home.join("etc/meterpost.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let targets = format!("targets = [\"127.93.{net}.0/28\"]");
+    assert!(text.contains(&targets), "{text}");
+    std::fs::write(config, text.replace(&targets, lines)).unwrap();
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_told_and_the_rest_is_asked() {
+    let running = office(14);
+    let home = enrolled(14, running.port());
+    retarget(home.path(), 14, "targets = [\"no.such.host.invalid\", \"127.93.14.0/28\"]");
+    let run = said(home.path(), &["run", "--once", "--read-only"]);
+    assert_eq!(run.out, "14 addresses asked, 3 answered, 2 printers; 2 devices in batch 1\n", "{}", run.err);
+    assert!(run.err.contains("`no.such.host.invalid` has no address: "), "{}", run.err);
+    assert_eq!((run.err.lines().count(), run.code), (1, 0), "{}", run.err);
+
+    // a scan too, unless nobody is left, or it is not known who must not be asked
+    let port = running.port().to_string();
+    let scan = said(home.path(), &["scan", "no.such.host.invalid", "127.93.14.9", "--port", &port, "--retries", "0"]);
+    assert!(scan.out.contains("  1 printer\n") && scan.err.contains("; not asked\n"), "{scan:?}");
+    let excluded = said(home.path(), &["scan", "127.93.14.9", "--exclude", "no.such.host.invalid", "--port", &port]);
+    assert_eq!((excluded.out.as_str(), excluded.code), ("", 2), "{}", excluded.err);
+    assert_eq!(said(home.path(), &["scan", "no.such.host.invalid"]).code, 2);
+}
+
 #[test]
 fn a_second_run_at_the_same_time_ends_with_4() {
     let home = enrolled(8, 9);
