@@ -74,7 +74,7 @@ pub async fn device<A: Agent>(
     {
         return Ok(read);
     }
-    full(agent, library, address, now).await
+    full(agent, library, learned, address, now).await
 }
 
 /// Finds out who it is and reads nothing else: an error when it is no printer.
@@ -82,10 +82,11 @@ pub async fn identify<A: Agent>(agent: &mut A, library: &Library) -> Result<Iden
     Asking::new(agent).meet(library).await.map(|(identity, _)| identity)
 }
 
-/// Reads everything that the mapping knows.
+/// Reads everything that the mapping knows, also what did not answer before.
 async fn full<A: Agent>(
     agent: &mut A,
     library: &Library,
+    learned: Option<&Learned>,
     address: &str,
     now: Timestamp,
 ) -> Result<DeviceRead, NotRead> {
@@ -105,7 +106,12 @@ async fn full<A: Agent>(
     let answers = asking.answers;
     let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
     let (reading, trace) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
-    let learned = Learned::of(&pmd, &identity, answers, &trace, now);
+    // what fell silent only now may be there the next time: nothing is to be concluded from it
+    let newly_silent = answers.iter().any(|(context, oid, answer)| {
+        matches!(answer, Err(Absent::NoAnswer)) && !learned.is_some_and(|before| before.was_silent(context, oid))
+    });
+    let full_at = Some(now).filter(|_| !cut_short && !newly_silent);
+    let learned = Learned::of(&pmd, &identity, answers, &trace, full_at);
     Ok(DeviceRead { reading, learned, trace, choice, full: true })
 }
 

@@ -11,7 +11,7 @@ use crate::memory::Known;
 use crate::pmd::Library;
 use crate::read::{self, DeviceRead, Learned, NotRead};
 use crate::show::Finding;
-use crate::snmp::{Agent, Credential, Network, Oid, Session, Traffic, Unanswered};
+use crate::snmp::{Agent, Credential, Network, Session, Traffic, Unanswered};
 use crate::sweep::{Sighting, Verdict};
 
 /// What reading shares among all devices.
@@ -110,7 +110,6 @@ async fn read_with(
     }
     let lessons = known.and_then(|known| Lessons::deserialize(&known.learned).ok());
     if let Some(lessons) = &lessons {
-        session.skip(lessons.skipped.iter().filter_map(|oid| oid.parse().ok()));
         lessons.borne.into_iter().for_each(|borne| session.bear(borne));
     }
     let learned = lessons.as_ref().map(|lessons| &lessons.read);
@@ -122,15 +121,13 @@ async fn read_with(
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Lessons {
     read: Learned,
-    /// Objects that never answered.
-    skipped: Vec<String>,
     /// The most objects that it bears in one request.
     borne: Option<usize>,
 }
 
 impl Lessons {
     fn of(session: &Session, read: Learned) -> Self {
-        Self { read, skipped: session.skipped().map(Oid::to_string).collect(), borne: session.borne() }
+        Self { read, borne: session.borne() }
     }
 
     /// In the memory's format; what cannot be written is learned again.

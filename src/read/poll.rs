@@ -27,8 +27,8 @@ pub struct Learned {
     pub pmd: String,
     /// hrDeviceIndex.
     pub device: u32,
-    /// When everything was last read.
-    pub full_at: Timestamp,
+    /// When everything was last read and answered; none when something was lost, and then the next reading asks it all.
+    pub full_at: Option<Timestamp>,
     /// Objects whose values change, with their context.
     changing: Vec<(String, Oid)>,
     /// The objects that say which device it is.
@@ -39,7 +39,13 @@ pub struct Learned {
 
 impl Learned {
     /// Takes what a full reading gave.
-    pub(super) fn of(pmd: &Pmd, identity: &Identity, answers: Answers, trace: &Trace, now: Timestamp) -> Self {
+    pub(super) fn of(
+        pmd: &Pmd,
+        identity: &Identity,
+        answers: Answers,
+        trace: &Trace,
+        full_at: Option<Timestamp>,
+    ) -> Self {
         let mut changing = BTreeSet::new();
         let mut serial = Vec::new();
         for (field, tried) in &trace.fields {
@@ -57,11 +63,16 @@ impl Learned {
         Self {
             pmd: pmd.name.to_string(),
             device: identity.device,
-            full_at: now,
+            full_at,
             changing: changing.into_iter().collect(),
             serial,
             answers,
         }
+    }
+
+    /// Whether an object was as silent then as now: one that is twice in a row is what the device never answers.
+    pub(super) fn was_silent(&self, context: &str, oid: &Oid) -> bool {
+        matches!(self.answers.get(context, oid), Some(Err(Absent::NoAnswer)))
     }
 }
 
@@ -99,7 +110,8 @@ pub(super) async fn again<A: Agent>(
     now: Timestamp,
 ) -> Result<Option<DeviceRead>, NotRead> {
     let Some(pmd) = library.get(&learned.pmd).cloned() else { return Ok(None) };
-    if now.duration_since(learned.full_at) >= FULL_AFTER || now < learned.full_at {
+    let Some(full_at) = learned.full_at else { return Ok(None) };
+    if now.duration_since(full_at) >= FULL_AFTER || now < full_at {
         return Ok(None);
     }
     agent.limit(pmd.limits);
@@ -119,6 +131,7 @@ pub(super) async fn again<A: Agent>(
         cut_short |= find_alerts(&mut asking, walk, &learned.answers).await.is_err();
     }
     let fresh = asking.answers;
+    let lost = cut_short || fresh.iter().any(|(_, _, answer)| matches!(answer, Err(Absent::NoAnswer)));
     if is_another(learned, &fresh, &config_changes) {
         return Ok(None);
     }
@@ -134,9 +147,8 @@ pub(super) async fn again<A: Agent>(
     }
     let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
     let (reading, trace) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
-    let mut next = Learned::of(&pmd, &identity, answers, &trace, now);
-    next.full_at = learned.full_at;
-    Ok(Some(DeviceRead { reading, learned: next, trace, choice, full: false }))
+    let learned = Learned::of(&pmd, &identity, answers, &trace, Some(full_at).filter(|_| !lost));
+    Ok(Some(DeviceRead { reading, learned, trace, choice, full: false }))
 }
 
 fn severity() -> Oid {

@@ -1,11 +1,12 @@
 //! Reading recorded devices by the generic mapping: rows are found however sparse, and a known device costs little.
 
 use jiff::{SignedDuration, Timestamp};
+use meterpost_wire::reading::Outcome;
 
 use super::{DeviceRead, Learned, NotRead, device};
 use crate::pmd::Library;
-use crate::snmp::Agent;
 use crate::snmp::recording::Recording;
+use crate::snmp::{Absent, Agent, Limits, Oid, Traffic, Unanswered, VarBind};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -117,4 +118,93 @@ fn a_wrong_line_of_a_recording_is_named() {
             "line 6: `0g` is not pairs of hex digits",
         ]
     );
+}
+
+/// A recorded device that falls silent after so many requests, and loses some objects.
+struct Faulty {
+    recording: Recording,
+    bears: u64,
+    lost: Vec<Oid>,
+}
+
+impl Faulty {
+    fn spend(&self) -> Result<(), Unanswered> {
+        if self.recording.traffic().requests >= self.bears { Err(Unanswered::Silent) } else { Ok(()) }
+    }
+}
+
+impl Agent for Faulty {
+    fn limit(&mut self, limits: Limits) {
+        self.recording.limit(limits);
+    }
+
+    async fn get(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        let mut answers = Vec::new();
+        for piece in oids.chunks(25) {
+            match self.spend() {
+                Ok(()) => answers.extend(self.recording.get(context, piece).await?),
+                Err(silent) if answers.is_empty() => return Err(silent),
+                Err(_) => {
+                    answers.extend(piece.iter().map(|oid| VarBind { oid: oid.clone(), answer: Err(Absent::NoAnswer) }))
+                }
+            }
+        }
+        for found in answers.iter_mut().filter(|found| self.lost.contains(&found.oid)) {
+            found.answer = Err(Absent::NoAnswer);
+        }
+        Ok(answers)
+    }
+
+    async fn get_next(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        self.spend()?;
+        self.recording.get_next(context, oids).await
+    }
+
+    async fn get_bulk(&mut self, context: &str, oids: &[Oid], rows: u16) -> Result<Vec<VarBind>, Unanswered> {
+        self.spend()?;
+        self.recording.get_bulk(context, oids, rows).await
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.recording.traffic()
+    }
+}
+
+/// Reads a hand-made device that counts by a vendor's objects, faulty as told.
+fn read_faulty(bears: u64, lost: &[&str], learned: Option<&Learned>) -> Result<DeviceRead, NotRead> {
+    let text = include_str!("../../tests/walks/kyocera-ecosys-p3155dn.snmprec");
+    let lost = lost.iter().map(|oid| oid.parse().expect("an OID")).collect();
+    let mut agent = Faulty { recording: Recording::parse(text).expect("a walk"), bears, lost };
+    let library = Library::builtin();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(device(&mut agent, &library, learned, "127.0.0.9", NOW))
+}
+
+#[test]
+fn a_reading_cut_short_after_any_request_teaches_nothing_that_the_next_one_builds_on() {
+    let whole = read_faulty(u64::MAX, &[], None).unwrap();
+    let mut cut = 0;
+    for bears in 1..100 {
+        let Ok(first) = read_faulty(bears, &[], None) else { continue };
+        if first.reading.outcome == Outcome::Complete {
+            assert!(cut > 2, "it was cut short {cut} times");
+            return;
+        }
+        cut += 1;
+        let second = read_faulty(u64::MAX, &[], Some(&first.learned)).unwrap();
+        assert!(second.full, "after {bears} requests");
+        assert_eq!(second.reading, whole.reading, "after {bears} requests");
+    }
+    panic!("it is never read whole");
+}
+
+#[test]
+fn an_object_lost_in_one_reading_and_there_in_the_next_is_read_again() {
+    let whole = read_faulty(u64::MAX, &[], None).unwrap();
+    for known in [None, Some(&whole.learned)] {
+        let lossy = read_faulty(u64::MAX, &["1.3.6.1.4.1.1347.43.10.1.1.12.1.1"], known).unwrap();
+        assert_eq!(lossy.reading.outcome, Outcome::Partial);
+        let next = read_faulty(u64::MAX, &[], Some(&lossy.learned)).unwrap();
+        assert_eq!(next.reading, whole.reading);
+    }
 }
