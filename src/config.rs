@@ -1,4 +1,4 @@
-//! What `meterpost.toml` says: read as written ([`raw`]), then as meant ([`Config`]).
+//! What `meterpost.toml` says: read as written (`raw`), then as meant ([`Config`]).
 //!
 //! The program sees only [`Config`]: checked, with defaults, durations and parsed schedules. A fault names the file, the
 //! line, the key and what would be right; all faults of a file are told at once. Unknown keys are faults.

@@ -3,7 +3,7 @@
 //! The `cron` crate walks the calendar; everything in which it is not Unix cron is done here: five fields, weekdays 0 to
 //! 7 from Sunday, day of month *or* weekday when both are given, no expression that never comes, and a zone's clock
 //! changes. The crate is only ever asked on the civil calendar; which instant a civil time is, is decided by
-//! [`Schedule::instant_of`]. There is no clock here: [`Schedule::next_after`] is told the time.
+//! `instant_of`. There is no clock here: [`Schedule::next_after`] is told the time.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;

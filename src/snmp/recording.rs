@@ -178,7 +178,7 @@ pub fn line(oid: &Oid, answer: &Answer) -> String {
     }
 }
 
-/// Reads a line of [`line`].
+/// Reads a line of [`line()`].
 pub fn answer(line: &str) -> Result<(Oid, Answer), String> {
     if let Some((oid, word)) = line.split_once("|-|") {
         let oid = oid.parse().map_err(|error: super::oid::BadOid| error.to_string())?;
