@@ -5,15 +5,14 @@
 //! ends when it is asked to, or when it cannot begin.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::read::Circumstances;
-use super::{configuration, once, runtime, signal};
+use super::signal::Stop;
+use super::{configuration, once, runtime};
 use crate::cli::{Exit, Failure, Invocation, Run};
 use crate::clock;
 use crate::config::{Config, Places};
@@ -32,7 +31,7 @@ struct Daemon {
     circumstances: Circumstances,
     /// Something was sealed.
     sealed: Notify,
-    stopped: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 /// Stays until a signal ends it.
@@ -53,43 +52,32 @@ pub fn run(run: Run, invocation: &Invocation) -> Result<Exit, Failure> {
         config,
         circumstances: Circumstances { quiet: true, ..once::circumstances(invocation) },
         sealed: Notify::new(),
-        stopped: Arc::default(),
+        stop: Stop::listen()?,
     };
     tracing::info!(site = daemon.config.site_name.as_deref().unwrap_or_default(), "started");
-    runtime()?.block_on(async {
-        let (stop, stopping) = watch::channel(false);
-        let halves = async {
-            tokio::join!(
-                async {
-                    if run.read {
-                        daemon.read_on(stopping.clone()).await
-                    }
-                },
-                async {
-                    if run.deliver {
-                        daemon.deliver_on(stopping.clone()).await
-                    }
-                },
-            );
-        };
-        let signal = async {
-            signal::stop().await;
-            tracing::info!("asked to end");
-            daemon.stopped.store(true, Ordering::Relaxed);
-            stop.send_replace(true);
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = halves => {}
-            () = signal => {}
-        }
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        tokio::join!(
+            async {
+                if run.read {
+                    daemon.read_on().await
+                }
+            },
+            async {
+                if run.deliver {
+                    daemon.deliver_on().await
+                }
+            },
+        );
     });
+    // a thread that still waits for the central keeps nobody
+    runtime.shutdown_background();
     tracing::info!("ended");
     Ok(Exit::Done)
 }
 
 impl Daemon {
-    async fn read_on(&self, stopping: watch::Receiver<bool>) {
+    async fn read_on(&self) {
         loop {
             let now = clock::now();
             let next = once::open(&self.places).and_then(|site| once::next_read(&site, &self.config, now));
@@ -102,18 +90,18 @@ impl Daemon {
                 }
             };
             tracing::info!(%due, "next reading");
-            if wait_until(due, &stopping).await.is_break() {
+            if self.wait_until(due).await.is_break() {
                 return;
             }
             let read = match once::open(&self.places) {
-                Ok(site) => once::read_once(&site, &self.config, &self.circumstances, ended(stopping.clone())).await,
+                Ok(site) => once::read_once(&site, &self.config, &self.circumstances, self.stop.asked()).await,
                 Err(failure) => Err(failure),
             };
             match read {
                 Ok(report) => tracing::info!("{}", once::read_text(&report).trim_end()),
                 Err(failure) => {
                     tracing::error!("reading: {}", failure.what);
-                    if wait_until(later(clock::now(), TRY_AGAIN), &stopping).await.is_break() {
+                    if self.wait_until(later(clock::now(), TRY_AGAIN)).await.is_break() {
                         return;
                     }
                 }
@@ -122,7 +110,7 @@ impl Daemon {
         }
     }
 
-    async fn deliver_on(&self, stopping: watch::Receiver<bool>) {
+    async fn deliver_on(&self) {
         loop {
             let now = clock::now();
             let scheduled = self.config.send.is_some();
@@ -139,9 +127,9 @@ impl Daemon {
             });
             let waited = async {
                 match due {
-                    Some(due) => wait_until(due, &stopping).await,
+                    Some(due) => self.wait_until(due).await,
                     None => {
-                        ended(stopping.clone()).await;
+                        self.stop.asked().await;
                         ControlFlow::Break(())
                     }
                 }
@@ -150,50 +138,40 @@ impl Daemon {
                 waited = waited => if waited.is_break() { return },
                 () = self.sealed.notified(), if !scheduled => continue,
             }
-            self.deliver(if scheduled { Hurry::AtOnce } else { Hurry::WhenDue }, &stopping).await;
+            self.deliver(if scheduled { Hurry::AtOnce } else { Hurry::WhenDue }).await;
         }
     }
-}
 
-impl Daemon {
-    /// One pass in a thread that may block.
-    async fn deliver(&self, hurry: Hurry, stopping: &watch::Receiver<bool>) {
-        let (places, config, stopped) = (self.places.clone(), self.config.clone(), Arc::clone(&self.stopped));
-        let passed = tokio::task::spawn_blocking(move || {
-            let site = once::open(&places)?;
-            once::send_once(&site, &config, hurry, &stopped)
-        });
-        let failure = match passed.await {
-            Ok(Ok(report)) => return tracing::info!("{}", once::send_text(&report).trim_end()),
-            Ok(Err(failure)) => failure,
-            Err(error) => Failure::failed(error),
+    async fn deliver(&self, hurry: Hurry) {
+        let sent = match once::open(&self.places) {
+            Ok(site) => once::send_once(site, self.config.clone(), hurry, &self.stop).await,
+            Err(failure) => Err(failure),
+        };
+        let failure = match sent {
+            Ok(report) => return tracing::info!("{}", once::send_text(&report).trim_end()),
+            Err(failure) => failure,
         };
         tracing::error!("delivering: {}", failure.what);
         // broken off or not, the loop looks at the signal itself
-        let _ = wait_until(later(clock::now(), TRY_AGAIN), stopping).await;
+        let _ = self.wait_until(later(clock::now(), TRY_AGAIN)).await;
     }
-}
 
-/// Waits for a time of the wall clock, or for the end.
-async fn wait_until(due: Timestamp, stopping: &watch::Receiver<bool>) -> ControlFlow<()> {
-    loop {
-        if *stopping.borrow() {
-            return ControlFlow::Break(());
-        }
-        let left = Duration::try_from(due.duration_since(clock::now())).unwrap_or_default();
-        if left.is_zero() {
-            return ControlFlow::Continue(());
-        }
-        tokio::select! {
-            () = tokio::time::sleep(left.min(LOOK_EVERY)) => {}
-            () = ended(stopping.clone()) => {}
+    /// Waits for a time of the wall clock, or for the end.
+    async fn wait_until(&self, due: Timestamp) -> ControlFlow<()> {
+        loop {
+            if self.stop.is_asked() {
+                return ControlFlow::Break(());
+            }
+            let left = Duration::try_from(due.duration_since(clock::now())).unwrap_or_default();
+            if left.is_zero() {
+                return ControlFlow::Continue(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left.min(LOOK_EVERY)) => {}
+                () = self.stop.asked() => {}
+            }
         }
     }
-}
-
-async fn ended(mut stopping: watch::Receiver<bool>) {
-    // the sender lives as long as the daemon
-    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 fn later(now: Timestamp, wait: Duration) -> Timestamp {

@@ -2,13 +2,13 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::read::{self, Circumstances};
-use super::{configuration, failed, print, queue, runtime, send, signal};
+use super::signal::Stop;
+use super::{configuration, failed, print, queue, runtime, send};
 use crate::cli::{Exit, Failure, Invocation, Run};
 use crate::clock;
 use crate::config::{Config, Places};
@@ -21,6 +21,10 @@ use crate::store::Half;
 const LAST_READ: &str = "last_read_at";
 const LAST_SEND: &str = "last_send_at";
 
+/// After a stop the batch that is on its way has this long to come through. Then it is left to the next run: it is sent
+/// again, and a central that has it already says so.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// Reads and seals, then delivers: all of it, or what was asked for, or what is due.
 pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
     let places = &invocation.places;
@@ -32,9 +36,10 @@ pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
     let deliver =
         run.deliver && (!run.due || config.send.is_none() || is_due(&site, LAST_SEND, config.send.as_ref(), now)?);
     let quiet = invocation.verbosity < 0;
+    let stop = Stop::listen()?;
     let mut exit = Exit::Done;
     if read {
-        let report = runtime()?.block_on(read_once(&site, &config, &circumstances(invocation), signal::stop()))?;
+        let report = runtime()?.block_on(read_once(&site, &config, &circumstances(invocation), stop.asked()))?;
         if !quiet {
             print(out, &read_text(&report))?;
         }
@@ -42,9 +47,9 @@ pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
             exit = Exit::InPart;
         }
     }
-    if deliver {
+    if deliver && !stop.is_asked() {
         let hurry = if run.due && config.send.is_none() { Hurry::WhenDue } else { Hurry::AtOnce };
-        let report = send_once(&site, &config, hurry, &AtomicBool::new(false))?;
+        let report = send_now(&site, &config, hurry, &stop)?;
         if !quiet {
             print(out, &send_text(&report))?;
         }
@@ -52,7 +57,7 @@ pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
             exit = send::exit(&report, read);
         }
     }
-    Ok(exit)
+    Ok(if stop.is_asked() { Exit::InPart } else { exit })
 }
 
 /// The site with what has been kept long enough taken out of its queue.
@@ -84,11 +89,35 @@ pub async fn read_once(
     read::pass(site, config, circumstances, stop).await
 }
 
-/// One pass of delivering under its lock.
-pub fn send_once(site: &Site, config: &Config, hurry: Hurry, stopped: &AtomicBool) -> Result<Report, Failure> {
-    let _lock = site.lock(Half::Delivering).map_err(failed)?;
-    mark(site, LAST_SEND, clock::now())?;
-    send::pass(site, config, hurry, stopped)
+/// One pass of delivering under its lock, in a thread that may block. A stop ends it behind the batch that is on its way,
+/// and soon in any case: then all that is said is that it was stopped.
+pub async fn send_once(site: Arc<Site>, config: Config, hurry: Hurry, stop: &Stop) -> Result<Report, Failure> {
+    let stopped = stop.clone();
+    let passed = tokio::task::spawn_blocking(move || {
+        let _lock = site.lock(Half::Delivering).map_err(failed)?;
+        mark(&site, LAST_SEND, clock::now())?;
+        send::pass(&site, &config, hurry, &|| stopped.is_asked())
+    });
+    let patience = async {
+        stop.asked().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        passed = passed => passed.map_err(Failure::failed)?,
+        () = patience => Err(Failure {
+            exit: Exit::InPart,
+            what: "stopped while the central had not answered".to_owned(),
+            hint: Some("what was on its way is sent again by the next run".to_owned()),
+        }),
+    }
+}
+
+fn send_now(site: &Arc<Site>, config: &Config, hurry: Hurry, stop: &Stop) -> Result<Report, Failure> {
+    let runtime = runtime()?;
+    let sent = runtime.block_on(send_once(Arc::clone(site), config.clone(), hurry, stop));
+    // a thread that still waits for the central keeps nobody
+    runtime.shutdown_background();
+    sent
 }
 
 /// When the next pass of reading is due; `None` when the schedule is empty. A site that has never read is due at once,
@@ -127,7 +156,8 @@ pub fn preview(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fai
     let config = configuration(&invocation.places)?;
     let site = open(&invocation.places)?;
     let circumstances = circumstances(invocation);
-    for xml in runtime()?.block_on(read::preview(&site, &config, &circumstances, signal::stop()))? {
+    let stop = Stop::listen()?;
+    for xml in runtime()?.block_on(read::preview(&site, &config, &circumstances, stop.asked()))? {
         print(out, &(xml + "\n"))?;
     }
     Ok(Exit::Done)
@@ -139,9 +169,10 @@ pub fn send(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failur
     // the queue of a site that was never configured can be delivered all the same
     let config = if places.config_named || places.config.exists() { configuration(places)? } else { Config::default() };
     let site = open(places)?;
-    let report = send_once(&site, &config, Hurry::AtOnce, &AtomicBool::new(false))?;
+    let stop = Stop::listen()?;
+    let report = send_now(&site, &config, Hurry::AtOnce, &stop)?;
     print(out, &send_text(&report))?;
-    Ok(send::exit(&report, false))
+    Ok(if stop.is_asked() { Exit::InPart } else { send::exit(&report, false) })
 }
 
 /// What was read and sealed, in one or two lines.

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::signal::Stop;
 use super::world::{self, Looked};
-use super::{configuration, print, runtime, signal};
+use super::{configuration, print, runtime};
 use crate::cli::{self, Exit, Failure, Format, Invocation};
 use crate::clock;
 use crate::gather::bar::Bar;
@@ -33,8 +34,14 @@ pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) ->
         return print(out, &plan(orders.format, targets.len(), forecast));
     }
     let sweep = Sweep::new(&targets, &credentials, &options).map_err(Failure::usage)?;
-    let scan = runtime()?.block_on(gathered(orders, credentials, sweep, invocation.verbosity < 0))?;
-    print(out, &shown(orders, &scan))
+    let stop = Stop::listen()?;
+    let scan = runtime()?.block_on(gathered(orders, credentials, sweep, invocation.verbosity < 0, &stop))?;
+    print(out, &shown(orders, &scan))?;
+    if stop.is_asked() {
+        tracing::warn!("stopped before the end: not every address was asked, not every printer was read");
+        return Ok(Exit::InPart);
+    }
+    Ok(Exit::Done)
 }
 
 /// Those of the command line, then those that it names in the configuration.
@@ -93,6 +100,7 @@ async fn gathered(
     credentials: Vec<Credential>,
     sweep: Sweep,
     quiet: bool,
+    stop: &Stop,
 ) -> Result<Scan, Failure> {
     let started_at = clock::now();
     let options = NetworkOptions { first_wait: orders.timeout, ..NetworkOptions::default() };
@@ -120,15 +128,8 @@ async fn gathered(
         found.scan.verdicts.push(why_unread(address.ip(), why));
     };
     let bar = Bar::new(quiet);
-    let outcome = gather::gather(
-        sweep,
-        credentials,
-        DEVICES_DEFAULT,
-        read,
-        unread,
-        |progress| bar.show(progress),
-        signal::stop(),
-    );
+    let outcome =
+        gather::gather(sweep, credentials, DEVICES_DEFAULT, read, unread, |progress| bar.show(progress), stop.asked());
     let outcome = outcome.await.map_err(|error| Failure::failed(format!("the sweep broke off: {error}")))?;
     drop(bar);
     let Harvest { mut scan, mut traffic } = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));

@@ -1,7 +1,5 @@
 //! One pass of delivering, and what it came to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -14,15 +12,11 @@ use crate::deliver::{Channel, Hurry, Pace, Report};
 use crate::site::Site;
 
 /// Tries everything that waits, or what is due. Blocks on the network: call it from a thread that may.
-pub fn pass(site: &Site, config: &Config, hurry: Hurry, stopped: &AtomicBool) -> Result<Report, Failure> {
+pub fn pass(site: &Site, config: &Config, hurry: Hurry, stopped: &dyn Fn() -> bool) -> Result<Report, Failure> {
     let mut report = Report::default();
     for channel in &config.channels {
         let channel = open(site, config, *channel)?;
-        let pace = Pace {
-            now: &clock::now,
-            dice: &|| u32::from_ne_bytes(clock::random_bytes()),
-            stopped: &|| stopped.load(Ordering::Relaxed),
-        };
+        let pace = Pace { now: &clock::now, dice: &|| u32::from_ne_bytes(clock::random_bytes()), stopped };
         report = site.deliver(&*channel, hurry, &pace).map_err(failed)?;
         if report.is_clean() {
             break;

@@ -51,6 +51,23 @@ fn office(net: u8) -> Running {
     ])
 }
 
+/// Takes a token of a central.
+fn enroll(home: &Path, central: &str) -> String {
+    let token = Enrolment {
+        central: central.to_owned(),
+        name: "Head office".to_owned(),
+        epoch: Epoch::new(Kid::parse(&format!("{SITE}.1")).unwrap(), Enc::default(), [7; 32]),
+        mail_to: None,
+        ca_pem: None,
+        pack_keys: Vec::new(),
+        sequence: None,
+    };
+    std::fs::write(home.join("office.token"), token.to_token().as_bytes()).unwrap();
+    let taken = said(home, &["enroll", "--file", "office.token"]);
+    assert_eq!((taken.err.as_str(), taken.code), ("", 0));
+    taken.out
+}
+
 /// A site that is enrolled with a central where nobody listens, and sweeps `net`.
 fn enrolled(net: u8, port: u16) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
@@ -60,20 +77,8 @@ fn enrolled(net: u8, port: u16) -> tempfile::TempDir {
          credentials = [\"office\"]\nport = {port}\nretries = 0\n"
     );
     std::fs::write(home.path().join("etc/meterpost.toml"), config).unwrap();
-    let token = Enrolment {
-        central: "http://127.0.0.1:9".to_owned(),
-        name: "Head office".to_owned(),
-        epoch: Epoch::new(Kid::parse(&format!("{SITE}.1")).unwrap(), Enc::default(), [7; 32]),
-        mail_to: None,
-        ca_pem: None,
-        pack_keys: Vec::new(),
-        sequence: None,
-    };
-    std::fs::write(home.path().join("office.token"), token.to_token().as_bytes()).unwrap();
-    let taken = said(home.path(), &["enroll", "--file", "office.token"]);
-    assert_eq!((taken.err.as_str(), taken.code), ("", 0));
     assert_eq!(
-        taken.out,
+        enroll(home.path(), "http://127.0.0.1:9"),
         format!(
             "enrolled as site {SITE} (Head office), epoch 1, with http://127.0.0.1:9; the next batch is number 1\n"
         )
@@ -471,6 +476,58 @@ fn a_run_that_is_killed_loses_nothing_and_the_next_one_is_whole() {
     }
     let whole = said(home.path(), &["run", "--once", "--read-only"]);
     assert_eq!(whole.out, "14 addresses asked, 2 answered, 2 printers; 2 devices in batch 1\n", "{}", whole.err);
+    assert_eq!(said(home.path(), &["outbox", "check"]).out, "1 item checked: all whole\n");
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    assert!(std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[cfg(unix)]
+fn spawned(home: &Path, arguments: &[&str]) -> Child {
+    meterpost(home).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stop_while_reading_ends_with_3_and_delivers_nothing() {
+    let slow = Manner { delay: Duration::from_millis(300), ..Manner::default() };
+    let running = fleet(vec![printer(at(15, 9), made::typical_mfp(), slow)]);
+    let home = enrolled(15, running.port());
+    let mut child = spawned(home.path(), &["run", "--once"]);
+    await_requests(&running, 2, &mut child);
+    signal(&child, "-INT");
+    let run = Said::from(child.wait_with_output().unwrap());
+    assert_eq!((run.out.as_str(), run.code), ("stopped before the end; nothing sealed\n", 3), "{}", run.err);
+
+    running.reset();
+    let port = running.port().to_string();
+    let mut child = spawned(home.path(), &["scan", "127.93.15.0/28", "--port", &port]);
+    await_requests(&running, 2, &mut child);
+    signal(&child, "-INT");
+    let scan = Said::from(child.wait_with_output().unwrap());
+    assert!(scan.err.contains("stopped before the end"), "{scan:?}");
+    assert_eq!(scan.code, 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stop_while_a_central_never_answers_ends_with_3_and_keeps_the_batch() {
+    let running = office(16);
+    let home = enrolled(16, running.port());
+    assert_eq!(said(home.path(), &["run", "--once", "--read-only"]).code, 0);
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let central = format!("http://{}", silent.local_addr().unwrap());
+    enroll(home.path(), &central);
+    for command in [&["outbox", "send"][..], &["run", "--once", "--deliver-only"]] {
+        let child = spawned(home.path(), command);
+        let _taken = silent.accept().unwrap();
+        signal(&child, "-TERM");
+        let sent = Said::from(child.wait_with_output().unwrap());
+        assert!(sent.err.contains("stopped while the central had not answered"), "{sent:?}");
+        assert_eq!(sent.code, 3);
+    }
     assert_eq!(said(home.path(), &["outbox", "check"]).out, "1 item checked: all whole\n");
 }
 
