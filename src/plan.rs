@@ -6,7 +6,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::pmd::Pmd;
-use crate::pmd::rule::{Column, Part, RowSet, Rule, Source, Take, Template};
+use crate::pmd::raw::Scalar;
+use crate::pmd::rule::{Column, Part, RowSet, Rule, Source, Take, Template, Test};
 use crate::snmp::{Answer, Oid, Value, recording};
 
 /// Everything that a device said, by SNMPv3 context (empty: the default one) and OID.
@@ -122,12 +123,22 @@ pub struct Walk {
     pub guess: Vec<u32>,
     /// Rows asked for at once.
     pub expect: usize,
+    /// Rows asked for at once by GETBULK, where a row more costs little: `expect`, or more.
+    pub bulk: usize,
     /// One row is enough.
     pub first_only: bool,
 }
 
+impl Walk {
+    fn expect_bulk(&mut self, rows: usize) {
+        self.bulk = self.bulk.max(rows);
+    }
+}
+
 /// Rows of a table that no file says anything about.
 const EXPECT: usize = 4;
+/// Rows of a table in which a row is looked for by its name: paper sizes and the like.
+const EXPECT_NAMED: usize = 8;
 /// The Printer-MIB.
 const PRINTER_MIB: [u32; 7] = [1, 3, 6, 1, 2, 1, 43];
 
@@ -177,6 +188,13 @@ impl Planner {
         };
         let prefix: Vec<u32> = column.index.iter().flat_map(|index| &index.0).map_while(fixed).collect();
         let whole = column.index.as_ref().is_some_and(|index| index.0.len() == prefix.len());
+        let is_text = |scalar: &Scalar| matches!(scalar, Scalar::Text(_));
+        let is_named = column.filters.iter().any(|filter| match &filter.test {
+            Test::Is(list) => list.iter().any(is_text),
+            Test::Match(_) => true,
+            Test::Not(_) | Test::Present(_) => false,
+        });
+        let bulk = if is_named { EXPECT_NAMED } else { EXPECT };
         let filters = column.filters.iter().map(|filter| {
             let length = filter.arcs.unwrap_or(usize::MAX).min(prefix.len());
             (&filter.column, prefix[..length].to_vec(), filter.arcs == Some(length) || (whole && filter.arcs.is_none()))
@@ -188,12 +206,12 @@ impl Planner {
             let first_only = column.take == Take::First && column.filters.is_empty() && column.lookup.is_none();
             let rest_is_free =
                 column.index.as_ref().is_none_or(|i| i.0[prefix.len()..].iter().all(|p| *p == Part::Any));
-            self.walk(context, &column.base, &prefix, EXPECT, first_only && rest_is_free);
+            self.walk(context, &column.base, &prefix, EXPECT, first_only && rest_is_free).expect_bulk(bulk);
         }
         for (filter, prefix, is_exact) in filters {
             match is_exact {
                 true => drop(self.gets.insert((context.to_owned(), filter.join(&prefix)))),
-                false => self.walk(context, filter, &prefix, EXPECT, false),
+                false => self.walk(context, filter, &prefix, EXPECT, false).expect_bulk(bulk),
             }
         }
         if let Some(at) = &column.lookup {
@@ -241,7 +259,7 @@ impl Planner {
         }
     }
 
-    fn walk(&mut self, context: &str, column: &Oid, prefix: &[u32], expect: usize, first_only: bool) {
+    fn walk(&mut self, context: &str, column: &Oid, prefix: &[u32], expect: usize, first_only: bool) -> &mut Walk {
         let arcs = column.arcs();
         let entry = Oid::new(&arcs[..arcs.len() - 1]);
         let guess =
@@ -252,12 +270,15 @@ impl Planner {
             prefix: prefix.to_vec(),
             guess,
             expect: 1,
+            bulk: 1,
             first_only: true,
         });
         walk.expect = walk.expect.max(if first_only { 1 } else { expect });
+        walk.bulk = walk.bulk.max(walk.expect);
         walk.first_only &= first_only;
         if !walk.columns.contains(column) {
             walk.columns.push(column.clone());
         }
+        walk
     }
 }

@@ -33,6 +33,11 @@ const BYTES_MAX: u64 = 1024 * 1024;
 const TIME_MAX: Duration = Duration::from_secs(180);
 /// Cells that one GETBULK asks for: what fits into one datagram of 1,472 bytes.
 const BULK_CELLS: usize = 56;
+/// Rows for which columns still share a GETBULK; of longer ones it asks as many as fit.
+const BULK_ROWS: usize = 8;
+/// Rows by which a column may be shorter than the longest in its GETBULK: what lies behind its end is answered in vain, and
+/// three such cells cost as much as a request of its own.
+const BULK_SPARE: usize = 2;
 
 /// A device that was read.
 #[derive(Clone, Debug)]
@@ -273,25 +278,20 @@ impl<'a, A: Agent> Asking<'a, A> {
         for _ in 0..ROUNDS_MAX {
             let mut open: Vec<(usize, String, Oid)> = Vec::new();
             for table in tables.iter() {
-                let rows = if table.walk.first_only { 1 } else { table.walk.expect + 1 };
-                let columns = table
-                    .columns
-                    .iter()
-                    .filter(|column| !column.ended && (!table.walk.first_only || column.rows.is_empty()));
-                open.extend(columns.map(|column| {
-                    // a table that turned out longer than expected goes on by as many rows again
-                    let missing = rows.checked_sub(column.rows.len()).filter(|missing| *missing > 0).unwrap_or(rows);
-                    (missing, table.walk.context.clone(), column.cursor().clone())
-                }));
+                open.extend(table.wanted().into_iter().map(|(rows, start)| (rows, table.walk.context.clone(), start)));
             }
             if open.is_empty() {
+                tables.iter_mut().for_each(Table::follow);
                 return Ok(());
             }
             open.sort_by(|a, b| (&a.1, b.0).cmp(&(&b.1, a.0)));
             let mut rest = open.as_slice();
             while let Some((rows, context, _)) = rest.first() {
-                let fits =
-                    |n: &usize| rest[..*n].iter().all(|(_, c, _)| c == context) && n * rows.min(&6) <= BULK_CELLS;
+                let most = (*rows).min(BULK_ROWS);
+                let fits = |n: &usize| {
+                    let (last, of_context, _) = &rest[n - 1];
+                    of_context == context && last + BULK_SPARE >= most && n * most <= BULK_CELLS
+                };
                 let many = (1..=rest.len()).take_while(fits).last().unwrap_or(1);
                 let repetitions = (*rows).min(BULK_CELLS / many).max(1);
                 let starts: Vec<Oid> = rest[..many].iter().map(|(_, _, start)| start.clone()).collect();

@@ -86,6 +86,44 @@ impl Table {
         }
     }
 
+    /// What GETBULK shall ask next: of which column's start how many rows. First the rows that are expected, of every column
+    /// alike; then only the lead looks for more and for the end, and so does a column whose rows are not the lead's. What the
+    /// others lack is fetched by exact GETs: see [`Table::follow`].
+    pub fn wanted(&self) -> Vec<(usize, Oid)> {
+        let expect = self.walk.bulk;
+        let at = self.lead();
+        let rows = |(n, column): (usize, &Column)| {
+            let known = column.rows.len();
+            if column.ended || (self.walk.first_only && known > 0) {
+                return 0;
+            }
+            match at.map(|at| &self.columns[at]) {
+                _ if self.walk.first_only => 1,
+                None => expect,
+                Some(lead) if !column.is_like(lead) || Some(n) == at => {
+                    (expect + 1).checked_sub(known).unwrap_or(known / 2).max(2)
+                }
+                Some(lead) if lead.ended && column.rows.last() >= lead.rows.last() => 0,
+                Some(_) => expect.saturating_sub(known),
+            }
+        };
+        let rows = self.columns.iter().enumerate().map(rows);
+        let starts = self.columns.iter().map(|column| column.cursor.clone());
+        rows.zip(starts).filter(|(rows, _)| *rows > 0).collect()
+    }
+
+    /// Ends the learning by GETBULK: columns that were not looked at to their end have the lead's rows.
+    pub fn follow(&mut self) {
+        let Some(lead) = self.lead().map(|lead| self.columns[lead].clone()) else { return };
+        for column in self.columns.iter_mut().filter(|column| !column.ended && column.is_like(&lead)) {
+            column.walked = false;
+        }
+    }
+
+    fn lead(&self) -> Option<usize> {
+        self.columns.iter().position(|column| !column.rows.is_empty())
+    }
+
     /// Cells that the learned rows have in the columns that are there.
     pub fn cells(&self) -> Vec<Oid> {
         if self.walk.first_only {
@@ -123,9 +161,9 @@ impl Column {
         }
     }
 
-    /// Where it stands: the next GETBULK starts here.
-    pub fn cursor(&self) -> &Oid {
-        &self.cursor
+    /// Whether its rows, as far as both are known, are those of another column.
+    fn is_like(&self, other: &Self) -> bool {
+        self.rows.iter().zip(&other.rows).all(|(own, other)| own == other)
     }
 
     fn starts(&self, walk: &Walk) -> Vec<Oid> {

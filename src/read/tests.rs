@@ -30,10 +30,18 @@ fn walk(serial: &str, supplies: &[(u32, i64)], alerts: &[u32]) -> String {
 }
 
 fn read(walk: &str, learned: Option<&Learned>, now: Timestamp) -> (Result<DeviceRead, NotRead>, u64) {
+    read_by(&Library::builtin(), walk, learned, now)
+}
+
+fn read_by(
+    library: &Library,
+    walk: &str,
+    learned: Option<&Learned>,
+    now: Timestamp,
+) -> (Result<DeviceRead, NotRead>, u64) {
     let mut agent = Recording::parse(walk).expect("a walk");
-    let library = Library::builtin();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let read = runtime.block_on(device(&mut agent, &library, learned, "127.0.0.9", now));
+    let read = runtime.block_on(device(&mut agent, library, learned, "127.0.0.9", now));
     (read, agent.traffic().requests)
 }
 
@@ -60,6 +68,31 @@ fn a_column_with_more_rows_than_the_first_is_found_when_the_table_has_holes() {
         text.replace("1.3.6.1.2.1.43.11.1.1.6.1.3|4|Toner 3\n", "").replace("1.3.6.1.2.1.43.11.1.1.8.1.1|2|100\n", "");
     let (found, _) = read(&text, None, NOW);
     assert_eq!(rows(&found.unwrap()).0, [(1, None), (2, Some(6)), (3, Some(7))]);
+}
+
+#[test]
+fn by_getbulk_all_rows_are_found_however_sparse_and_long_and_full_of_holes() {
+    let pmds = tempfile::tempdir().unwrap();
+    std::fs::create_dir(pmds.path().join("acme")).unwrap();
+    let mapping = "format = 1\nextends = \"generic/printer-mib\"\n[match]\nsys_object_id = [\"1.3.6.1.4.1.99999\"]\n\
+                   [quirks]\nbulk = true\n";
+    std::fs::write(pmds.path().join("acme/x.toml"), mapping).unwrap();
+    let library = Library::load(pmds.path()).unwrap();
+    let long: Vec<(u32, i64)> = [2, 3, 9, 30, 31, 400].into_iter().chain(1000..1040).map(|n| (n, 7)).collect();
+    let few = walk("S1", &[(1, 5), (2, 6), (3, 7)], &[]);
+    for (text, supplies, alerts) in [
+        (walk("S1", &long, &[2, 23, 24, 900]), 46, 4),
+        (walk("S1", &long[..11], &[1, 2, 3]), 11, 3),
+        (few.replace("1.3.6.1.2.1.43.11.1.1.8.1.1|2|100\n", ""), 3, 0),
+        (few.replace("1.3.6.1.2.1.43.11.1.1.6.1.2|4|Toner 2\n", ""), 3, 0),
+        (few.replace("1.3.6.1.2.1.43.11.1.1.6.1.3|4|Toner 3\n", ""), 3, 0),
+    ] {
+        let (by_bulk, _) = read_by(&library, &text, None, NOW);
+        let by_bulk = by_bulk.unwrap();
+        assert_eq!(&*by_bulk.choice.pmd.name, "acme/x");
+        let found = rows(&by_bulk);
+        assert_eq!((found.0.len(), found.1.len()), (supplies, alerts), "{found:?}");
+    }
 }
 
 #[test]
