@@ -14,7 +14,11 @@ mod hidden;
 use meterpost_wire::Reading;
 use meterpost_wire::reading::{Gap, GapReason, Identity, Network, Supply, Text};
 
+use crate::normalise::datum::SERIAL_KEYS;
 use hidden::Hidden;
+
+/// The field of a gap that says why there is no serial number.
+const SERIAL_GAP: &str = "identity.serial_number";
 
 /// What happens to a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +200,10 @@ pub fn apply(mut reading: Reading, policy: &Policy, hash: &dyn Fn(&str) -> Strin
         pass.clean_all(&mut status.state_reasons);
     }
     for gap in &mut reading.gaps {
+        // it quotes the text that was no serial number, and that may be one after all
+        if gap.field == SERIAL_GAP && !pass.sends(Field::SerialNumber) {
+            gap.detail = None;
+        }
         pass.clean(&mut gap.detail);
     }
     pass.containers(&mut reading);
@@ -325,8 +333,9 @@ impl Pass<'_> {
 /// A 1284 id without its serial, also where that differs from the one that was read (some cut it, some pad it).
 fn without_serial(device_id: &str) -> String {
     let is_serial = |pair: &str| {
-        let key = pair.split(':').next().unwrap_or_default().trim().to_ascii_uppercase();
-        ["SN", "SERN", "SERIALNUMBER", "SERIAL"].contains(&key.as_str())
+        let key = pair.split(':').next().unwrap_or_default();
+        let key = key.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+        SERIAL_KEYS.iter().any(|serial| serial.eq_ignore_ascii_case(key))
     };
     device_id.split_inclusive(';').filter(|pair| !is_serial(pair)).collect()
 }

@@ -318,6 +318,9 @@ fn tagged(datum: &Datum, tlv: Tlv) -> Result<i64, Lost> {
     Err(Lost::NotSupported(format!("no entry {:02x} in it", tlv.tag)))
 }
 
+/// IEEE 1284 keys of the serial number: what is read as one, and what the field policy takes out.
+pub const SERIAL_KEYS: [&str; 5] = ["SN", "SER", "SERN", "SERIALNUMBER", "SERIAL"];
+
 /// IEEE 1284 keys that mean the same.
 const KEYS: [&[&str]; 7] = [
     &["MFG", "MANUFACTURER", "MANUFACTURE"],
@@ -325,7 +328,7 @@ const KEYS: [&[&str]; 7] = [
     &["CMD", "COMMAND SET"],
     &["CLS", "CLASS"],
     &["DES", "DESCRIPTION"],
-    &["SN", "SER", "SERN", "SERIALNUMBER"],
+    &SERIAL_KEYS,
     &["CID", "COMPATIBLEID"],
 ];
 

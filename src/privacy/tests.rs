@@ -102,6 +102,21 @@ fn contact_and_description_are_dropped_by_default_and_nothing_else() {
 }
 
 #[test]
+fn a_hidden_serial_is_not_in_what_was_no_serial_either() {
+    let mut reading = talkative();
+    let identity = reading.identity.as_mut().unwrap();
+    identity.serial_number = None;
+    identity.device_id = Some("MFG:ACME;SER:ZZ00000001;\u{0} ser :ZZ00000002;SERIAL:ZZ00000003;MDL:9;".into());
+    let detail = Some("`ZZ00000004` is no serial number".to_owned());
+    reading.gaps = vec![Gap { field: "identity.serial_number".into(), reason: GapReason::NotSupported, detail }];
+    let mut policy = Policy::default();
+    policy.set("serial_number", "drop").unwrap();
+    let left = apply(reading, &policy, &hash);
+    assert_eq!(left.identity.unwrap().device_id.as_deref(), Some("MFG:ACME;MDL:9;"));
+    assert_eq!((left.gaps.len(), &left.gaps[0].detail), (1, &None));
+}
+
+#[test]
 fn a_hidden_serial_is_nowhere_not_even_in_the_key_or_the_1284_id() {
     check_gone(&[("serial_number", "drop")], &["VNB3K12345", "VNB3 K12345", "SN:"]);
     check_gone(&[("serial_number", "hash")], &["VNB3K12345", "VNB3 K12345", "SN:"]);
