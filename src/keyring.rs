@@ -36,6 +36,18 @@ pub enum KeyFileError {
         .0.display()
     )]
     Wrong(PathBuf),
+    /// Beside the rows that it opens: whoever takes the directory would have both.
+    #[error(
+        "the machine key `{}` would lie in the data directory `{}`, and a copy of that would open itself; a path outside \
+         it, given with `--key-file`, would be right",
+        key.display(), data.display()
+    )]
+    InDataDirectory {
+        /// The key.
+        key: PathBuf,
+        /// The directory.
+        data: PathBuf,
+    },
     /// Not 32 bytes.
     #[error("the machine key `{}` has {found} bytes: 32 random ones would be right", path.display())]
     BadLength {

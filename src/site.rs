@@ -140,6 +140,10 @@ impl Site {
     /// devices are learned again.
     pub fn enroll(paths: &Paths, token: &str, now: Timestamp) -> Result<(Self, Taken), SiteError> {
         let token = Enrolment::parse(token).map_err(EnrollError::from)?;
+        if resolved(&paths.key_file).starts_with(resolved(&paths.data_dir)) {
+            let (key, data) = (paths.key_file.clone(), paths.data_dir.clone());
+            return Err(KeyFileError::InDataDirectory { key, data }.into());
+        }
         let store = Store::open(&paths.data_dir)?;
         let sealed = store.read(|tx| tx.has_sealed_rows())?;
         let (keyring, lost) = match Keyring::read(&paths.key_file)? {
@@ -310,5 +314,15 @@ impl Site {
         let (due, rest) =
             self.store.read(|tx| Ok::<_, StoreError>((outbox::next_due(tx)?, outbox::rest(tx, channel)?)))?;
         Ok(due.map(|due| rest.map_or(due, |rest| due.max(rest.due_at))))
+    }
+}
+
+/// A path without links and relative parts, as far as it is there already.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)));
+    match there {
+        Some((there, canonical)) => canonical.join(path.strip_prefix(there).unwrap_or(Path::new(""))),
+        None => path,
     }
 }
