@@ -211,8 +211,8 @@ impl<'a> Evaluator<'a> {
             _ => None,
         });
         losses.filter(|lost| !matches!(lost, Lost::PassedOver(_))).max_by_key(|lost| match lost {
-            Lost::Rejected(_) => 3,
-            Lost::NoAnswer(_) => 2,
+            Lost::NoAnswer(_) => 3,
+            Lost::Rejected(_) => 2,
             _ => 1,
         })
     }
@@ -234,6 +234,8 @@ impl<'a> Evaluator<'a> {
         let mut tried = Vec::with_capacity(rules.len());
         let mut won = None;
         let mut stopped = false;
+        // what only got no answer is there: no worse rule may stand in for a count, or for what counts are made of
+        let strict = kind == Kind::Count || (kind == Kind::Any && row.is_none());
         for rule in rules {
             let name = self.rule_name(rule);
             if won.is_some() || stopped {
@@ -241,6 +243,7 @@ impl<'a> Evaluator<'a> {
                 continue;
             }
             if let Some(passed) = self.passed_over(rule, row) {
+                stopped |= strict && matches!(passed, Lost::NoAnswer(_));
                 tried.push(Tried { rule: name, oids: Vec::new(), fate: Fate::Lost(passed) });
                 continue;
             }
@@ -270,7 +273,10 @@ impl<'a> Evaluator<'a> {
                     });
                     (fate, oids)
                 }
-                Err(lost) => (Fate::Lost(lost), Vec::new()),
+                Err(lost) => {
+                    stopped |= strict && matches!(lost, Lost::NoAnswer(_));
+                    (Fate::Lost(lost), Vec::new())
+                }
             };
             tried.push(Tried { rule: name, oids, fate });
         }
@@ -285,19 +291,36 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Why a rule is not for this device; no answer to a field of a condition means that nobody knows.
     fn passed_over(&self, rule: &Rule, row: Option<Row<'_>>) -> Option<Lost> {
-        let fails = rule.when.iter().find(|when| {
+        let mut unknown = None;
+        for when in &rule.when {
             let value = match row {
                 Some(row) if !when.field.contains('.') => self.cell(row, &when.field, Kind::Any).map(|won| won.value),
                 _ => self.field(&when.field, kind_of(&when.field)).map(|won| won.value.clone()),
             };
-            match (&when.test, value) {
-                (crate::pmd::rule::Test::Present(present), value) => value.is_some() != *present,
-                (test, Some(value)) => !value.passes(test, self.charset),
-                (_, None) => true,
+            if value.is_none()
+                && let lost @ Lost::NoAnswer(_) = self.nothing_in(&when.field)
+            {
+                unknown = Some(lost);
+                continue;
             }
-        })?;
-        Some(Lost::PassedOver(format!("`{}` is not as the rule wants it", fails.field)))
+            let fits = match (&when.test, value) {
+                (crate::pmd::rule::Test::Present(present), value) => value.is_some() == *present,
+                (test, value) => value.is_some_and(|value| value.passes(test, self.charset)),
+            };
+            if !fits {
+                return Some(Lost::PassedOver(format!("`{}` is not as the rule wants it", when.field)));
+            }
+        }
+        unknown
+    }
+
+    fn nothing_in(&self, field: &str) -> Lost {
+        match self.why_none(field) {
+            Some(lost @ Lost::NoAnswer(_)) => lost,
+            _ => Lost::NotSupported(format!("`{field}` has no value")),
+        }
     }
 
     /// A rule's value after all transforms and checks; never an empty list.
@@ -401,11 +424,11 @@ impl<'a> Evaluator<'a> {
             }
             Source::Use(field) => match row {
                 Some(row) if !field.contains('.') => {
-                    let won = self.cell(row, field, Kind::Any).ok_or_else(|| nothing_in(field))?;
+                    let won = self.cell(row, field, Kind::Any).ok_or_else(|| self.nothing_in(field))?;
                     Ok((vec![won.value], won.oids))
                 }
                 _ => {
-                    let won = self.field(field, kind_of(field)).ok_or_else(|| nothing_in(field))?;
+                    let won = self.field(field, kind_of(field)).ok_or_else(|| self.nothing_in(field))?;
                     let list = if won.list.is_empty() { vec![won.value.clone()] } else { won.list.clone() };
                     Ok((list, won.oids.clone()))
                 }
@@ -582,10 +605,6 @@ pub fn kind_of(field: &str) -> Kind {
         _ if field.starts_with("let.") => Kind::Any,
         _ => Kind::Text,
     }
-}
-
-fn nothing_in(field: &str) -> Lost {
-    Lost::NotSupported(format!("`{field}` has no value"))
 }
 
 fn whole(n: f64) -> Datum {

@@ -1,7 +1,8 @@
 //! Reading recorded devices by the generic mapping: rows are found however sparse, and a known device costs little.
 
 use jiff::{SignedDuration, Timestamp};
-use meterpost_wire::reading::Outcome;
+use meterpost_wire::counters::CounterKey;
+use meterpost_wire::reading::{GapReason, Outcome};
 
 use super::{DeviceRead, Learned, NotRead, device};
 use crate::pmd::Library;
@@ -237,6 +238,10 @@ fn an_object_lost_in_one_reading_and_there_in_the_next_is_read_again() {
     for known in [None, Some(&whole.learned)] {
         let lossy = read_faulty(u64::MAX, &["1.3.6.1.4.1.1347.43.10.1.1.12.1.1"], known).unwrap();
         assert_eq!(lossy.reading.outcome, Outcome::Partial);
+        let total = CounterKey::parse("system.impressions").unwrap();
+        assert!(!lossy.reading.counters.as_ref().unwrap().contains_key(&total), "the life count stands in");
+        let gap = lossy.reading.gaps.iter().find(|gap| gap.field == "counters.system.impressions").unwrap();
+        assert_eq!(gap.reason, GapReason::NoAnswer);
         let next = read_faulty(u64::MAX, &[], Some(&lossy.learned)).unwrap();
         assert_eq!(next.reading, whole.reading);
     }
