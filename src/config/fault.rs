@@ -43,6 +43,10 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Keys that the configuration of later versions has, each with one that stands beside it.
+const LATER: [(&str, &str); 5] =
+    [("sweep", "packs"), ("https", "mail"), ("https", "file"), ("read", "alerts"), ("read", "packs")];
+
 /// One thing wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -77,6 +81,9 @@ impl Fault {
             let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
             let place = table.filter(|_| key_at(text, span.start).is_some()).map(|table| format!(" in `{table}`"));
             let fault = Self::at(text, &span, format!("unknown key `{key}`{}", place.unwrap_or_default()));
+            if LATER.iter().any(|(beside, later)| *later == key && known.contains(beside)) {
+                return fault.hint("a later version has it, this one does not: leave it out");
+            }
             return match nearest(key, &known) {
                 Some(right) => fault.hint(format!("`{right}` is the nearest key")),
                 None => fault.hint(format!("keys here are {}", listed(&known))),
