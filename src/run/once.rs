@@ -154,7 +154,9 @@ fn mark(site: &Site, fact: &str, at: Timestamp) -> Result<(), Failure> {
 /// Reads now and prints the XML of the batches that would be queued.
 pub fn preview(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
     let config = configuration(&invocation.places)?;
-    let site = open(&invocation.places)?;
+    // nothing is kept and nothing goes, not even what is old enough; and a printer is asked by one run at a time
+    let site = Arc::new(queue::site(&invocation.places)?);
+    let _lock = site.lock(Half::Gathering).map_err(failed)?;
     let circumstances = circumstances(invocation);
     let stop = Stop::listen()?;
     for xml in runtime()?.block_on(read::preview(&site, &config, &circumstances, stop.asked()))? {

@@ -212,7 +212,9 @@ impl<'a> Sealer<'a> {
         if others.is_empty() || macs.iter().any(|mac| others.contains(mac)) {
             return Ok(());
         }
-        self.store.write(|tx| tx.set_fact(&shared, "yes"))?;
+        if self.held.is_none() {
+            self.store.write(|tx| tx.set_fact(&shared, "yes"))?;
+        }
         let first = format!("mac:{}", others[0]);
         let names = self.unlocked.keyring.names();
         // the first of them has its MAC as key too, unless its batch has been sealed already

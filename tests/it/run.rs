@@ -460,6 +460,7 @@ fn the_machine_key_may_not_lie_in_the_data_directory() {
 fn a_second_run_at_the_same_time_ends_with_4() {
     let home = enrolled(8, 9);
     let _lock = RunLock::take(&home.path().join("data"), Half::Gathering).unwrap();
+    assert_eq!(said(home.path(), &["preview"]).code, 4, "a preview asks printers too");
     let second = said(home.path(), &["run", "--once"]);
     expect![[r#"
         error: another run holds `<home>/data/gather.lock`
