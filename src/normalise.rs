@@ -6,6 +6,9 @@
 
 pub mod datum;
 pub mod eval;
+mod kind;
+#[cfg(test)]
+mod losses;
 mod rows;
 mod supplies;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::datum::{Datum, Lost};
+pub use super::kind::{Kind, kind_of};
 use super::text::{self, Charset};
 use crate::identify::Identity;
 use crate::plan::Answers;
@@ -13,25 +14,6 @@ use crate::pmd::Pmd;
 use crate::pmd::rule::{Column, Filter, RowSet, Rule, Source, Take, Template, Unit};
 use crate::pmd::words::Words;
 use crate::snmp::{Absent, Oid, Value};
-
-/// What a field wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// One line of text; placeholders are none.
-    Text,
-    /// A model: text without the brand, print servers are none.
-    Model,
-    /// A serial number: text, bogus ones are none.
-    Serial,
-    /// A whole number, 0 or more.
-    Count,
-    /// A whole number of any sign.
-    Number,
-    /// A level or capacity: a number, −1, −2, −3, or the word of a state.
-    Level,
-    /// Whatever it is.
-    Any,
-}
 
 /// A rule's value with where it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,10 +179,7 @@ impl<'a> Evaluator<'a> {
             }
         }
         let context = set.context.as_deref();
-        indexes
-            .into_iter()
-            .filter(|index| set.filters.iter().all(|filter| self.holds(filter, index, context)))
-            .collect()
+        indexes.into_iter().filter(|index| self.hold(&set.filters, index, context) == Some(true)).collect()
     }
 
     /// How a field lost, for its gap: the worst thing that happened to a rule of it. `None` when no rule was for it.
@@ -485,8 +464,16 @@ impl<'a> Evaluator<'a> {
         for context in self.contexts(context) {
             for (index, answer) in self.answers.under(context, &column.base) {
                 let fits = column.index.as_ref().is_none_or(|shape| shape.fits(index, self.identity.device));
-                if !fits || !column.filters.iter().all(|filter| self.holds(filter, index, Some(context))) {
+                if !fits {
                     continue;
+                }
+                match self.hold(&column.filters, index, Some(context)) {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => {
+                        silent = true;
+                        continue;
+                    }
                 }
                 match answer {
                     Ok(Value::Nothing) => {}
@@ -505,8 +492,12 @@ impl<'a> Evaluator<'a> {
                 break;
             }
         }
-        if list.is_empty() {
-            let what = format!("no row of {} fits", column.base);
+        // a sum, number or maximum of what was answered would pass for that of all
+        if list.is_empty() || (silent && matches!(column.take, Take::Sum | Take::Count | Take::Max)) {
+            let what = match silent {
+                true => format!("a row of {} got no answer", column.base),
+                false => format!("no row of {} fits", column.base),
+            };
             return Err(if silent { Lost::NoAnswer(what) } else { Lost::NotSupported(what) });
         }
         let numbers = || -> Result<Vec<f64>, Lost> {
@@ -537,12 +528,19 @@ impl<'a> Evaluator<'a> {
         Ok((vec![datum], vec![oid]))
     }
 
-    fn holds(&self, filter: &Filter, index: &[u32], context: Option<&str>) -> bool {
-        let index = filter.arcs.map_or(index, |arcs| &index[..arcs.min(index.len())]);
-        match self.read(&filter.column.join(index), context) {
-            Ok((datum, _)) => datum.passes(&filter.test, self.charset),
-            Err(_) => filter.or_absent,
+    /// Whether a row passes all filters; `None` when that hangs on one that got no answer.
+    fn hold(&self, filters: &[Filter], index: &[u32], context: Option<&str>) -> Option<bool> {
+        let mut known = true;
+        for filter in filters {
+            let at = filter.arcs.map_or(index, |arcs| &index[..arcs.min(index.len())]);
+            match self.read(&filter.column.join(at), context) {
+                Ok((datum, _)) if !datum.passes(&filter.test, self.charset) => return Some(false),
+                Err(Lost::NoAnswer(_)) => known = false,
+                Err(_) if !filter.or_absent => return Some(false),
+                _ => {}
+            }
         }
+        known.then_some(true)
     }
 
     fn terms(&self, terms: &[Rule], row: Option<Row<'_>>, join: fn(f64, f64) -> f64) -> Raw {
@@ -561,7 +559,7 @@ impl<'a> Evaluator<'a> {
                     let n = list[0].number();
                     n.ok_or_else(|| Lost::Rejected(format!("{} is no number", list[0].shown(self.charset))))?
                 }
-                Err(_) if term.optional => 0.0,
+                Err(Lost::NotSupported(_) | Lost::PassedOver(_)) if term.optional => 0.0,
                 Err(lost) => return Err(lost),
             };
             total = Some(match total {
@@ -585,25 +583,6 @@ pub fn trace_key(row: Row<'_>, column: &str) -> String {
     match row.index.is_empty() {
         true => format!("{}.{}.{column}", row.set.section, row.set.name),
         false => format!("{}.{}[{index}].{column}", row.set.section, row.set.name),
-    }
-}
-
-/// What a field is, by its name.
-pub fn kind_of(field: &str) -> Kind {
-    match field {
-        "identity.model" => Kind::Model,
-        "identity.serial_number" => Kind::Serial,
-        "capabilities.pages_per_minute"
-        | "capabilities.pages_per_minute_color"
-        | "capabilities.trays"
-        | "capabilities.memory_bytes"
-        | "capabilities.disk_bytes"
-        | "capabilities.color"
-        | "capabilities.two_sided" => Kind::Count,
-        "status.detected_errors" | "status.console" => Kind::Any,
-        _ if field.starts_with("counters.") => Kind::Count,
-        _ if field.starts_with("let.") => Kind::Any,
-        _ => Kind::Text,
     }
 }
 
