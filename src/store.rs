@@ -220,6 +220,10 @@ pub enum Half {
     Gathering,
     /// Sending.
     Delivering,
+    /// The daemon that gathers, between its passes too: a single pass may run beside it, a second daemon not.
+    GatheringDaemon,
+    /// The daemon that delivers.
+    DeliveringDaemon,
 }
 
 /// Keeps a second run of the same half out, in this process and in others. The system frees it when the process ends,
@@ -246,6 +250,8 @@ impl RunLock {
         let path = directory.join(match half {
             Half::Gathering => "gather.lock",
             Half::Delivering => "deliver.lock",
+            Half::GatheringDaemon => "gather-daemon.lock",
+            Half::DeliveringDaemon => "deliver-daemon.lock",
         });
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = opened.map_err(|error| LockError::Failed(path.clone(), error))?;

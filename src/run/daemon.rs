@@ -12,11 +12,12 @@ use tokio::sync::Notify;
 
 use super::read::Circumstances;
 use super::signal::Stop;
-use super::{configuration, once, runtime};
+use super::{configuration, failed, once, runtime};
 use crate::cli::{Exit, Failure, Invocation, Run};
 use crate::clock;
 use crate::config::{Config, Places};
 use crate::deliver::Hurry;
+use crate::store::Half;
 
 /// The clock is looked at this often while waiting: a host that slept, or whose clock was set, is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
@@ -46,7 +47,12 @@ pub fn run(run: Run, invocation: &Invocation) -> Result<Exit, Failure> {
             .hint("`meterpost config example` shows one"));
     }
     // what is wrong with the site now is told now, not in the night
-    drop(once::open(&invocation.places)?);
+    let site = once::open(&invocation.places)?;
+    let halves = [(run.read, Half::GatheringDaemon), (run.deliver, Half::DeliveringDaemon)];
+    let locks: Result<Vec<_>, _> =
+        halves.iter().filter(|(asked, _)| *asked).map(|(_, half)| site.lock(*half)).collect();
+    let _locks = locks.map_err(failed)?;
+    drop(site);
     let daemon = Daemon {
         places: invocation.places.clone(),
         config,

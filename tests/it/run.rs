@@ -569,6 +569,9 @@ fn the_daemon_reads_at_once_when_it_never_did_and_ends_when_asked_to() {
     assert!(read["timestamp"].as_str().unwrap().ends_with('Z'));
     // it waits for the next time now
     assert!(log.any(|line| line.unwrap().contains("next reading")));
+    let second = said(home.path(), &["run"]);
+    assert!(second.err.contains("another run holds `") && second.err.contains("gather-daemon.lock`"), "{second:?}");
+    assert_eq!(second.code, 4);
     let ended = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(ended.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
