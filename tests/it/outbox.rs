@@ -252,7 +252,8 @@ fn the_files_tell_nothing_of_the_devices() {
     for entry in fs::read_dir(dir.path().join("data")).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         looked += bytes.len();
-        for planted in ["SERIAL", "prt-keller", "127.77.", "floor-two", "Konica", "acme", "Hauptstrasse", "127.0.0.1:9"]
+        for planted in
+            ["SERIAL", "prt-keller", "127.77.", "floor-two", "Konica", "sn:acme", "Hauptstrasse", "127.0.0.1:9"]
         {
             let found = bytes.windows(planted.len()).any(|window| window.eq_ignore_ascii_case(planted.as_bytes()));
             assert!(!found, "`{planted}` stands in a file of the data directory");
