@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use meterpost_wire::batch::Collector;
 use meterpost_wire::reading::{self, Reading, Scope};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{failed, world};
 use crate::batch::{self, SweepEnd, SweepStart};
@@ -306,6 +306,7 @@ async fn gather_all(
             identify_only: false,
         });
         let tally = Arc::new(Mutex::new(Tally::default()));
+        let looking_up = Arc::new(Semaphore::new(1));
         let mut asked = Vec::new();
         for Plan { targets, options } in plans {
             let sweep = Sweep::new(&targets, &credentials, &options).map_err(Failure::usage)?;
@@ -315,7 +316,8 @@ async fn gather_all(
                 Arc::clone(&credentials),
                 config.limits.devices_in_flight,
                 |sighting| {
-                    tell_device(Arc::clone(site), Arc::clone(&reader), Arc::clone(&tally), tell.clone(), sighting)
+                    let (site, reader, tally) = (Arc::clone(site), Arc::clone(&reader), Arc::clone(&tally));
+                    tell_device(site, reader, tally, tell.clone(), Arc::clone(&looking_up), sighting)
                 },
                 |address, why| tally.lock().unwrap_or_else(PoisonError::into_inner).unread(address, why),
                 |progress| bar.show(progress),
@@ -351,13 +353,11 @@ async fn tell_device(
     reader: Arc<Reader>,
     tally: Arc<Mutex<Tally>>,
     tell: mpsc::Sender<Told>,
+    looking_up: Arc<Semaphore>,
     sighting: sweep::Sighting,
 ) {
     let at = sighting.address;
-    let known = site.known_at(&at.ip().to_string(), at.port()).unwrap_or_else(|error| {
-        tracing::warn!("what is known of a device cannot be read: {error}");
-        None
-    });
+    let known = known_at(&site, at, &looking_up).await;
     let found = gather::read(&reader, &sighting, known.as_ref()).await;
     let printer = {
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -374,6 +374,21 @@ async fn tell_device(
     let learned = lessons.map(|lessons| lessons.to_value()).unwrap_or_default();
     let reached = Reached { address: address.ip().to_string(), port: address.port(), credential, learned };
     place.send(Told::Device(Box::new(Gathered { reading, reached: Some(reached) })));
+}
+
+/// What is known of the device at an address. The store may have to wait for the seal's commit, so it is asked on a thread
+/// that may wait, and by one device at a time: a thread for each would cost more memory than the devices do.
+async fn known_at(site: &Arc<Site>, at: SocketAddr, looking_up: &Semaphore) -> Option<Known> {
+    let _turn = looking_up.acquire().await;
+    let site = Arc::clone(site);
+    let looked_up = tokio::task::spawn_blocking(move || site.known_at(&at.ip().to_string(), at.port())).await;
+    let failed = match looked_up {
+        Ok(Ok(known)) => return known,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!("what is known of a device cannot be read: {failed}");
+    None
 }
 
 /// Numbers for the end of the sweep.
