@@ -13,6 +13,7 @@ use crate::cli::{self, Exit, Failure, Format, Invocation};
 use crate::clock;
 use crate::gather::bar::Bar;
 use crate::gather::{self, Found, Printer, Reader, Unread};
+use crate::pmd::Library;
 use crate::show::{self, Device, Finding, Look, Scan, Summary};
 use crate::snmp::session::DEVICES_DEFAULT;
 use crate::snmp::{Credential, Network, NetworkOptions, Traffic, probe};
@@ -108,7 +109,10 @@ async fn gathered(
     let credentials: Arc<[Credential]> = credentials.into();
     let reader = Arc::new(Reader {
         network,
-        library: super::library(orders.pmd_dir.as_deref())?,
+        library: match &orders.pmd_dir {
+            None if orders.sweep_only => Library::words_only(),
+            folder => super::library(folder.as_deref())?,
+        },
         credentials: Arc::clone(&credentials),
         identify_only: orders.sweep_only,
     });
