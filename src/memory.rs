@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use meterpost_wire::Reading;
-use meterpost_wire::reading::{Alert, AlertScope, Basis, Outcome};
+use meterpost_wire::reading::{Alert, AlertScope, Basis, Count, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::Keyring;
+use crate::pmd::GENERIC;
 use crate::store::{StoreError, Tx};
 
 /// Open alerts that are remembered of one device; more are not reported as cleared.
@@ -97,7 +98,20 @@ impl Known {
         let (mut counters, mut alerts, full_at) =
             before.map(|before| (before.counters, before.alerts, before.full_at)).unwrap_or_default();
         // a counter that got no answer this time keeps what it is measured against
-        counters.extend(reading.counters.iter().flatten().map(|(key, count)| (key.to_string(), count.value)));
+        for (key, count) in reading.counters.iter().flatten() {
+            let key = key.to_string();
+            match count.basis {
+                // after a step back nobody knows what is right: the next reading is measured against nothing
+                Basis::Suspect if counters.get(&key).is_some_and(|last| count.value < *last) => {
+                    counters.remove(&key);
+                }
+                Basis::Suspect => {}
+                _ if stands_in(count) => {}
+                _ => {
+                    counters.insert(key, count.value);
+                }
+            }
+        }
         if let Some(read) = reading.alerts.as_ref().filter(|alerts| alerts.scope == AlertScope::All) {
             alerts = read.rows.iter().filter(|alert| alert.clear_time.is_none()).take(ALERTS_MAX).cloned().collect();
         }
@@ -114,6 +128,12 @@ impl Known {
             full_at: if full { Some(reading.read_at) } else { full_at },
         })
     }
+}
+
+/// The marker's life count in place of a vendor's total: the total that comes after it may well be lower.
+fn stands_in(count: &Count) -> bool {
+    let generic = |rule: &String| rule.strip_prefix(GENERIC).is_some_and(|rest| rest.starts_with(':'));
+    count.basis == Basis::Derived && count.evidence.rule.as_ref().is_some_and(generic)
 }
 
 fn device_name(keyring: &Keyring, key: &str) -> String {
@@ -178,4 +198,63 @@ pub fn count(tx: &Tx<'_>) -> Result<u32, StoreError> {
 fn open(keyring: &Keyring, name: String, sealed: Vec<u8>) -> Option<Known> {
     let row = keyring.open_memory(&name, &sealed)?;
     serde_json::from_slice(&row).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use meterpost_wire::counters::CounterKey;
+    use meterpost_wire::reading::Evidence;
+
+    use super::*;
+
+    const KEY: &str = "system.impressions";
+
+    /// What is known after these readings, each a value with its basis and rule.
+    #[track_caller]
+    fn check(read: &[(u64, Basis, &str)], expected: Option<u64>) {
+        let mut known = None;
+        for &(value, basis, rule) in read {
+            let evidence = Evidence { rule: Some(rule.to_owned()), ..Evidence::default() };
+            let count = Count { value, basis, evidence, unit: None, detail: None };
+            let mut reading = Reading {
+                key: "sn:acme:S1".to_owned(),
+                mapping: None,
+                scope: meterpost_wire::reading::Scope::Full,
+                read_at: Timestamp::UNIX_EPOCH,
+                outcome: Outcome::Complete,
+                identity: None,
+                network: None,
+                capabilities: None,
+                counters: Some(BTreeMap::from([(CounterKey::parse(KEY).unwrap(), count)])),
+                supplies: None,
+                inputs: None,
+                outputs: None,
+                covers: None,
+                alerts: None,
+                status: None,
+                gaps: Vec::new(),
+            };
+            if let Some(before) = &known {
+                compare(&mut reading, before);
+            }
+            let reached = Reached {
+                address: "127.0.0.9".to_owned(),
+                port: 161,
+                credential: "c".to_owned(),
+                learned: serde_json::Value::Null,
+            };
+            known = Known::after(known, &reading, reached);
+        }
+        assert_eq!(known.unwrap().counters.get(KEY).copied(), expected);
+    }
+
+    #[test]
+    fn a_stand_in_or_a_suspect_is_nothing_that_later_values_are_measured_against() {
+        let (actual, derived, suspect) = (Basis::Actual, Basis::Derived, Basis::Suspect);
+        check(&[(95_234, actual, "1"), (95_412, derived, "generic/printer-mib:1")], Some(95_234));
+        check(&[(95_234, actual, "1"), (99_999, suspect, "1")], Some(95_234));
+        check(&[(95_234, actual, "1"), (95_300, derived, "2")], Some(95_300));
+        check(&[(95_234, actual, "1"), (5, actual, "1")], None);
+        check(&[(95_234, actual, "1"), (5, actual, "1"), (6, actual, "1")], Some(6));
+    }
 }
