@@ -1,5 +1,5 @@
-//! From stored batches to what is shown. Pure: the same batches in the same order of arrival make the same rows, whenever
-//! they are read again (`check --rederive`).
+//! From stored batches to what is shown. Pure: the same batches make the same state of a device in any order of
+//! arrival, whenever they are read again (`check --rederive`).
 
 pub mod device;
 pub mod times;

@@ -4,8 +4,20 @@ use jiff::Timestamp;
 use meterpost_wire::reading::{Alert, AlertScope, Alerts, Coded, Outcome, Reading, Scope, Supply};
 use serde::{Deserialize, Serialize};
 
-/// The newest of everything that is known of a device, each part with the time it is from. A part that the newest reading
-/// lacks is kept with its own older time: it is shown as old, never as new.
+/// Where a reading stands among those of its device: by sequence, then by place in the batch. The time decides only
+/// between two batches of a forked sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Of the batch.
+    pub sequence: u64,
+    /// Within the batch, from 0.
+    pub position: u64,
+    /// Effective time of the reading (`standards.md` 2.9).
+    pub effective: Timestamp,
+}
+
+/// The newest of everything that is known of a device, each part with the time it is from. A part that the newest
+/// reading lacks is kept with its own older time: it is shown as old, never as new.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceState {
     /// The newest parts.
@@ -22,89 +34,154 @@ pub struct DeviceState {
     pub supplies_at: Option<Timestamp>,
     /// The time of `reading.status` and `reading.alerts`.
     pub status_at: Option<Timestamp>,
+    /// Which reading each part is from.
+    pub places: Places,
 }
 
-/// Folds a newer reading into what was known.
-pub fn fold(before: Option<DeviceState>, new: &Reading, at: Timestamp) -> DeviceState {
-    let answered = !matches!(new.outcome, Outcome::Unreachable | Outcome::Denied);
-    let Some(mut state) = before else {
-        return DeviceState {
-            reading: Reading { alerts: new.alerts.clone().map(|alerts| merge_alerts(None, alerts)), ..new.clone() },
-            outcome: new.outcome,
-            tried_at: at,
-            read_at: answered.then_some(at),
-            counters_at: new.counters.as_ref().map(|_| at),
-            supplies_at: new.supplies.as_ref().map(|_| at),
-            status_at: new.status.as_ref().map(|_| at),
-        };
-    };
-    state.outcome = new.outcome;
-    state.tried_at = at;
-    if !answered {
+/// Which reading each part of a state is from. Batches arrive in any order (an outbox delivers its newest first after
+/// an outage), so each part is replaced by a newer one of its own kind only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    tried: Option<Place>,
+    answered: Option<Place>,
+    full: Option<Place>,
+    identity: Option<Place>,
+    network: Option<Place>,
+    capabilities: Option<Place>,
+    counters: Option<Place>,
+    supplies: Option<Place>,
+    inputs: Option<Place>,
+    outputs: Option<Place>,
+    covers: Option<Place>,
+    status: Option<Place>,
+    alerts: Option<Place>,
+    all_alerts: Option<Place>,
+    /// The alerts that were opened or cleared since the newest list of all, and those of that list.
+    alert_rows: Vec<(AlertKey, Place)>,
+}
+
+/// Folds a reading into what was known. The result is the same in whatever order the readings come.
+pub fn fold(before: Option<DeviceState>, new: &Reading, at: Place) -> DeviceState {
+    let mut state = before.unwrap_or_else(|| nothing(new, at));
+    let (kept, places) = (&mut state.reading, &mut state.places);
+    if newer(&mut places.tried, at) {
+        state.outcome = new.outcome;
+        state.tried_at = at.effective;
+    }
+    if matches!(new.outcome, Outcome::Unreachable | Outcome::Denied) {
         return state;
     }
-    state.read_at = Some(at);
-    let kept = &mut state.reading;
-    kept.read_at = new.read_at;
-    kept.outcome = new.outcome;
-    replace(&mut kept.identity, &new.identity);
-    replace(&mut kept.network, &new.network);
-    replace(&mut kept.status, &new.status);
-    if let Some(alerts) = &new.alerts {
-        kept.alerts = Some(merge_alerts(kept.alerts.take(), alerts.clone()));
+    if newer(&mut places.answered, at) {
+        state.read_at = Some(at.effective);
+        kept.read_at = new.read_at;
+        kept.outcome = new.outcome;
     }
-    if new.status.is_some() || new.alerts.is_some() {
-        state.status_at = Some(at);
+    replace(&mut kept.identity, &mut places.identity, &new.identity, at);
+    replace(&mut kept.network, &mut places.network, &new.network, at);
+    replace(&mut kept.status, &mut places.status, &new.status, at);
+    if let Some(alerts) = &new.alerts {
+        newer(&mut places.alerts, at);
+        merge_alerts(&mut kept.alerts.get_or_insert_default().rows, places, alerts, at);
     }
     if new.scope == Scope::Full {
-        kept.mapping.clone_from(&new.mapping);
-        kept.gaps.clone_from(&new.gaps);
-        replace(&mut kept.capabilities, &new.capabilities);
-        replace(&mut kept.inputs, &new.inputs);
-        replace(&mut kept.outputs, &new.outputs);
-        replace(&mut kept.covers, &new.covers);
-        if replace(&mut kept.counters, &new.counters) {
-            state.counters_at = Some(at);
+        if newer(&mut places.full, at) {
+            kept.scope = Scope::Full;
+            kept.mapping.clone_from(&new.mapping);
+            kept.gaps.clone_from(&new.gaps);
         }
-        if replace(&mut kept.supplies, &new.supplies) {
-            state.supplies_at = Some(at);
-        }
+        replace(&mut kept.capabilities, &mut places.capabilities, &new.capabilities, at);
+        replace(&mut kept.counters, &mut places.counters, &new.counters, at);
+        replace(&mut kept.supplies, &mut places.supplies, &new.supplies, at);
+        replace(&mut kept.inputs, &mut places.inputs, &new.inputs, at);
+        replace(&mut kept.outputs, &mut places.outputs, &new.outputs, at);
+        replace(&mut kept.covers, &mut places.covers, &new.covers, at);
     }
+    state.counters_at = places.counters.map(|place| place.effective);
+    state.supplies_at = places.supplies.map(|place| place.effective);
+    state.status_at = places.status.max(places.alerts).map(|place| place.effective);
     state
 }
 
-fn replace<T: Clone>(kept: &mut Option<T>, new: &Option<T>) -> bool {
-    if new.is_some() {
+/// The state of a device of which only the key is known.
+fn nothing(new: &Reading, at: Place) -> DeviceState {
+    DeviceState {
+        reading: Reading {
+            key: new.key.clone(),
+            mapping: None,
+            scope: Scope::Alerts,
+            read_at: new.read_at,
+            outcome: new.outcome,
+            identity: None,
+            network: None,
+            capabilities: None,
+            counters: None,
+            supplies: None,
+            inputs: None,
+            outputs: None,
+            covers: None,
+            alerts: None,
+            status: None,
+            gaps: Vec::new(),
+        },
+        outcome: new.outcome,
+        tried_at: at.effective,
+        read_at: None,
+        counters_at: None,
+        supplies_at: None,
+        status_at: None,
+        places: Places::default(),
+    }
+}
+
+/// Moves a part to `at` when that is where it is from by now.
+fn newer(place: &mut Option<Place>, at: Place) -> bool {
+    let newer = place.is_none_or(|place| place < at);
+    if newer {
+        *place = Some(at);
+    }
+    newer
+}
+
+fn replace<T: Clone>(kept: &mut Option<T>, place: &mut Option<Place>, new: &Option<T>, at: Place) {
+    if new.is_some() && newer(place, at) {
         kept.clone_from(new);
     }
-    new.is_some()
 }
 
-/// The open alerts after a list of all of them, or of changes. A cleared alert closes the newest open one with the same
-/// index, group, group index and code (`standards.md` 1.3).
-fn merge_alerts(before: Option<Alerts>, new: Alerts) -> Alerts {
-    let mut open = match new.scope {
-        AlertScope::All => Vec::new(),
-        AlertScope::Changes => before.map(|alerts| alerts.rows).unwrap_or_default(),
-    };
-    for row in new.rows {
-        let known = open.iter().rposition(|known| same_alert(known, &row));
-        match (known, row.clear_time) {
-            (Some(known), Some(_)) => drop(open.remove(known)),
-            (Some(known), None) => open[known] = row,
-            (None, Some(_)) => {}
-            (None, None) => open.push(row),
+/// The open alerts after a list of all of them, or of changes. A cleared alert closes the open one with the same index,
+/// group, group index and code (`standards.md` 1.3); that it was cleared is remembered until the next list of all, for
+/// an older batch may still come and say that it is open.
+fn merge_alerts(open: &mut Vec<Alert>, places: &mut Places, new: &Alerts, at: Place) {
+    if places.all_alerts.is_some_and(|all| at <= all) {
+        return;
+    }
+    if new.scope == AlertScope::All {
+        places.all_alerts = Some(at);
+        places.alert_rows.retain(|(_, place)| *place > at);
+        open.retain(|alert| places.alert_rows.iter().any(|(key, _)| *key == alert_key(alert)));
+    }
+    for row in &new.rows {
+        let key = alert_key(row);
+        match places.alert_rows.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, place)) if *place > at => continue,
+            Some((_, place)) => *place = at,
+            None => places.alert_rows.push((key, at)),
+        }
+        open.retain(|alert| alert_key(alert) != key);
+        if row.clear_time.is_none() {
+            open.push(row.clone());
         }
     }
-    Alerts { scope: AlertScope::All, rows: open }
+    places.alert_rows.sort_unstable();
+    open.sort_by_key(alert_key);
 }
 
-fn same_alert(one: &Alert, other: &Alert) -> bool {
+/// What makes two rows the same alert: index, group index, code of the group, code.
+type AlertKey = (Option<u32>, Option<i32>, Option<i64>, Option<i64>);
+
+fn alert_key(alert: &Alert) -> AlertKey {
     let code = |coded: &Option<Coded>| coded.as_ref().and_then(|coded| coded.code);
-    one.index == other.index
-        && one.group_index == other.group_index
-        && code(&one.group) == code(&other.group)
-        && code(&one.code) == code(&other.code)
+    (alert.index, alert.group_index, code(&alert.group), code(&alert.code))
 }
 
 /// What the list of the fleet shows of a device.
@@ -239,12 +316,16 @@ mod tests {
     use std::collections::BTreeMap;
 
     use meterpost_wire::CounterKey;
-    use meterpost_wire::reading::{Basis, Count, Evidence, Status};
+    use meterpost_wire::reading::{Basis, Count, Evidence, Identity, Status};
 
     use super::*;
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + minute * 60).expect("a time")
+    }
+
+    fn place(sequence: u64) -> Place {
+        Place { sequence, position: 0, effective: at(sequence as i64) }
     }
 
     fn reading(outcome: Outcome, scope: Scope) -> Reading {
@@ -286,34 +367,34 @@ mod tests {
 
     #[test]
     fn a_silent_device_keeps_its_counters_with_their_old_time() {
-        let state = fold(None, &with_total(100), at(1));
-        let state = fold(Some(state), &reading(Outcome::Unreachable, Scope::Full), at(2));
+        let state = fold(None, &with_total(100), place(1));
+        let state = fold(Some(state), &reading(Outcome::Unreachable, Scope::Full), place(2));
         assert_eq!((state.outcome, state.tried_at, state.read_at), (Outcome::Unreachable, at(2), Some(at(1))));
         assert_eq!((summary(&state).total, state.counters_at), (Some(100), Some(at(1))));
     }
 
     #[test]
     fn a_reading_without_counters_does_not_make_old_ones_new() {
-        let state = fold(None, &with_total(100), at(1));
-        let state = fold(Some(state), &reading(Outcome::Partial, Scope::Full), at(2));
+        let state = fold(None, &with_total(100), place(1));
+        let state = fold(Some(state), &reading(Outcome::Partial, Scope::Full), place(2));
         assert_eq!((state.read_at, state.counters_at), (Some(at(2)), Some(at(1))));
     }
 
     #[test]
     fn an_alerts_reading_changes_alerts_alone() {
-        let state = fold(None, &with_total(100), at(1));
-        let state = fold(Some(state), &with_alerts(AlertScope::All, vec![alert(1, false)]), at(2));
+        let state = fold(None, &with_total(100), place(1));
+        let state = fold(Some(state), &with_alerts(AlertScope::All, vec![alert(1, false)]), place(2));
         let line = summary(&state);
         assert_eq!((line.total, line.alerts, line.worst), (Some(100), 1, Some(Severity::Critical)));
-        let state = fold(Some(state), &with_alerts(AlertScope::All, vec![]), at(3));
+        let state = fold(Some(state), &with_alerts(AlertScope::All, vec![]), place(3));
         assert_eq!(summary(&state).alerts, 0);
     }
 
     #[test]
     fn changes_open_and_close_single_alerts() {
-        let state = fold(None, &with_alerts(AlertScope::All, vec![alert(1, false), alert(2, false)]), at(1));
+        let state = fold(None, &with_alerts(AlertScope::All, vec![alert(1, false), alert(2, false)]), place(1));
         let changes = with_alerts(AlertScope::Changes, vec![alert(1, true), alert(3, false), alert(7, true)]);
-        let state = fold(Some(state), &changes, at(2));
+        let state = fold(Some(state), &changes, place(2));
         let indexes: Vec<_> =
             state.reading.alerts.expect("alerts").rows.iter().filter_map(|alert| alert.index).collect();
         assert_eq!(indexes, [2, 3]);
@@ -325,8 +406,42 @@ mod tests {
         let mut full = reading(Outcome::Complete, Scope::Full);
         full.supplies = Some(vec![supply(None, "drum"), supply(Some(40), "black"), supply(Some(7), "cyan")]);
         full.status = Some(Status { state: Some("idle".to_owned()), ..Status::default() });
-        let line = summary(&fold(None, &full, at(1)));
+        let line = summary(&fold(None, &full, place(1)));
         assert_eq!(line.lowest, Some(Lowest { percent: 7, colorant: None, name: "cyan".to_owned() }));
         assert_eq!((line.total, line.state.as_deref()), (None, Some("idle")));
+    }
+
+    #[test]
+    fn readings_come_to_the_same_state_in_any_order_of_arrival() {
+        let named = |total: u64| Reading {
+            identity: Some(Identity { location: Some(format!("room {total}")), ..Identity::default() }),
+            status: Some(Status { state: Some("idle".to_owned()), ..Status::default() }),
+            gaps: Vec::new(),
+            ..with_total(total)
+        };
+        let readings = [
+            named(5_555),
+            with_alerts(AlertScope::All, vec![alert(1, false), alert(2, false)]),
+            with_alerts(AlertScope::Changes, vec![alert(1, true), alert(3, false)]),
+            reading(Outcome::Partial, Scope::Full),
+            reading(Outcome::Unreachable, Scope::Full),
+        ];
+        let folded = |order: &[usize]| {
+            let state = order
+                .iter()
+                .fold(None, |state, &number| Some(fold(state, &readings[number], place(number as u64 + 1))));
+            state.expect("a state")
+        };
+        let in_order = folded(&[0, 1, 2, 3, 4]);
+        let line = summary(&in_order);
+        assert_eq!((line.total, line.location.as_deref(), line.alerts), (Some(5_555), Some("room 5555"), 2));
+        assert_eq!((in_order.outcome, in_order.tried_at, in_order.read_at), (Outcome::Unreachable, at(5), Some(at(4))));
+        assert_eq!((in_order.counters_at, in_order.status_at), (Some(at(1)), Some(at(3))));
+        for code in 0..5_usize.pow(5) {
+            let order: Vec<usize> = (0..5).map(|digit| code / 5_usize.pow(digit) % 5).collect();
+            if (0..5).all(|number| order.contains(&number)) {
+                assert_eq!(folded(&order), in_order, "{order:?}");
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::sites::{self, SiteKeys};
 use super::{Store, StoreError, column, fleet, number, seal_json};
 use crate::chain::{self, Digest, Facts, Judgement, MISSING_MAX, Range};
-use crate::derive::{self, times};
+use crate::derive::{self, device::Place, times};
 use crate::keyring::Keyring;
 use crate::open::Opened;
 
@@ -296,7 +296,7 @@ fn derive_batch(
         derive_chain(db, place, site, batch, &mut flags)?;
         for (position, reading) in batch.devices.iter().enumerate() {
             let effective = times::effective(reading.read_at, batch.created, received);
-            let at = fleet::Place { sequence: batch.sequence, position: position as u64, effective };
+            let at = Place { sequence: batch.sequence, position: position as u64, effective };
             fleet::derive_reading(db, keyring, site, reading, at)?;
         }
         for (position, device) in opened.set_aside.iter().enumerate() {

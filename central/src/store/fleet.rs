@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, column, number, seal_json, sites, time, unseal_json};
-use crate::derive::device::{self, DeviceState, Summary};
+use crate::derive::device::{self, DeviceState, Place, Places, Summary};
 use crate::keyring::Keyring;
 
 /// A device in the list of the fleet.
@@ -97,14 +97,6 @@ pub const READINGS_PAGE: usize = 1_000;
 /// Readings of one device that its page looks at: a year of six a day.
 const HISTORY_MAX: i64 = 2_200;
 
-/// Where a reading stands: order within a site is by sequence, then by place in the batch.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub sequence: u64,
-    pub position: u64,
-    pub effective: Timestamp,
-}
-
 /// A reading's row.
 #[derive(Serialize, Deserialize)]
 struct StoredReading {
@@ -121,6 +113,8 @@ struct StoredState {
     counters_at: Option<Timestamp>,
     supplies_at: Option<Timestamp>,
     status_at: Option<Timestamp>,
+    #[serde(default)]
+    places: Places,
     xml: String,
 }
 
@@ -237,8 +231,9 @@ fn history(db: &Transaction<'_>, keyring: &Keyring, device: &str) -> Result<Vec<
     Ok(history)
 }
 
-/// Writes what one reading changes: its own row, once for each (device, time of reading), and the newest state of the
-/// device, unless a batch with a higher sequence has been there before.
+/// Writes what one reading changes: its own row, once for each (device, time of reading), and the state of the device,
+/// into which it is folded at its place, whatever has arrived before. A reading that two batches carry is kept as the one
+/// with the higher sequence has it.
 pub(super) fn derive_reading(
     db: &Transaction<'_>,
     keyring: &Keyring,
@@ -258,34 +253,35 @@ pub(super) fn derive_reading(
                 .collect()
         }),
     };
-    let new = db
-        .prepare_cached(
-            "INSERT INTO reading (device, read_at, scope, site, sequence, effective_at, detail)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-        )?
-        .execute((
-            &id,
-            reading.read_at.as_second(),
-            scope_word(reading.scope),
-            site,
-            column(place.sequence),
-            place.effective.as_second(),
-            seal_json(keyring, "reading.detail", &stored)?,
-        ))?;
-    if new == 0 {
-        return Ok(());
-    }
+    db.prepare_cached(
+        "INSERT INTO reading (device, read_at, scope, site, sequence, effective_at, detail)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (device, read_at, scope) DO UPDATE SET sequence = excluded.sequence,
+            effective_at = excluded.effective_at, detail = excluded.detail
+         WHERE excluded.sequence > reading.sequence",
+    )?
+    .execute((
+        &id,
+        reading.read_at.as_second(),
+        scope_word(reading.scope),
+        site,
+        column(place.sequence),
+        place.effective.as_second(),
+        seal_json(keyring, "reading.detail", &stored)?,
+    ))?;
     let before: Option<(i64, i64, Vec<u8>)> = db
         .prepare_cached("SELECT sequence, position, detail FROM device WHERE id = $1")?
         .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let at = (column(place.sequence), column(place.position));
+    let mut at = (column(place.sequence), column(place.position));
     let before = match before {
-        Some((sequence, position, _)) if (sequence, position) >= at => return Ok(()),
-        Some((_, _, detail)) => Some(state_of(unseal_json(keyring, "device.detail", &detail)?)?),
+        Some((sequence, position, detail)) => {
+            at = at.max((sequence, position));
+            Some(state_of(unseal_json(keyring, "device.detail", &detail)?)?)
+        }
         None => None,
     };
-    let state = device::fold(before, reading, place.effective);
+    let state = device::fold(before, reading, place);
     db.prepare_cached(
         "INSERT INTO device (id, site, sequence, position, read_at, summary, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, position = excluded.position,
@@ -335,6 +331,7 @@ fn stored_of(state: &DeviceState) -> StoredState {
         counters_at: state.counters_at,
         supplies_at: state.supplies_at,
         status_at: state.status_at,
+        places: state.places.clone(),
         xml: crate::open::reading_to_xml(&state.reading),
     }
 }
@@ -354,5 +351,6 @@ fn state_of(stored: StoredState) -> Result<DeviceState, StoreError> {
         counters_at: stored.counters_at,
         supplies_at: stored.supplies_at,
         status_at: stored.status_at,
+        places: stored.places,
     })
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use meterpost_wire::reading::{Outcome, Scope};
 use meterpost_wire::receipt::{self, Disposition, Receipt, Refusal, RefusalCode, Submitted};
 use meterpost_wire::{Batch, seal, xml};
 
-use super::bed::{Answer, Central, Site, printer};
+use super::bed::{Answer, Central, Site, block_on, printer};
 
 /// Takes the receipt of an answer, as the site that sent the batch would.
 #[track_caller]
@@ -104,6 +105,36 @@ fn a_reading_that_two_batches_carry_counts_once() {
     deliver(&central, &site, &site.batch(2, vec![reading]));
     assert_eq!(central.counted("SELECT count(*) FROM batch"), 2);
     assert_eq!(central.counted("SELECT count(*) FROM reading"), 1);
+}
+
+#[test]
+fn what_arrives_late_is_shown_as_if_it_had_come_in_time() {
+    let central = Central::start();
+    let orders = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]];
+    for order in orders {
+        let site = central.add_site(&format!("{order:?}"));
+        for sequence in order {
+            let mut device = printer("A1", 5_555, &format!("2026-11-20T0{sequence}:00:00Z"));
+            if sequence > 1 {
+                (device.identity, device.counters, device.supplies, device.network) = (None, None, None, None);
+                device.scope = Scope::Alerts;
+            }
+            if sequence == 3 {
+                (device.outcome, device.alerts, device.status) = (Outcome::Unreachable, None, None);
+            }
+            deliver(&central, &site, &site.batch(sequence, vec![device]));
+        }
+    }
+    let fleet = block_on(async {
+        let store = meterpost_central::open_store(&central.config).await.expect("a store");
+        store.fleet().await.expect("a fleet")
+    });
+    assert_eq!(fleet.len(), orders.len());
+    for row in &fleet {
+        assert_eq!((row.summary.total, row.summary.serial.as_deref()), (Some(5_555), Some("A1")), "{row:?}");
+        assert_eq!(row.summary.outcome, "unreachable", "{}", row.site_name);
+        assert_eq!((row.read_at, &row.summary), (fleet[0].read_at, &fleet[0].summary), "{}", row.site_name);
+    }
 }
 
 #[test]
