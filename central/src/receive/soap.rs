@@ -34,13 +34,16 @@ pub async fn description(State(app): State<Arc<App>>) -> Response {
 /// POST /soap/v1
 pub async fn soap(State(app): State<Arc<App>>, Peer(peer): Peer, request: Request) -> Response {
     let now = clock::now();
-    if !app.addresses.admit(peer, now) || !app.strangers.has_left(&peer, now) {
+    if !app.addresses.admit(peer, now) {
         return too_many();
     }
     let keys = match super::site(&app.store, request.headers(), now).await {
         Ok(Some(keys)) => keys,
+        // Only those who do not authenticate: a good site may share its address with them.
         Ok(None) => {
-            app.strangers.admit(peer, now);
+            if !app.strangers.admit(peer, now) {
+                return too_many();
+            }
             tracing::warn!(%peer, "a submission did not authenticate");
             return unauthorized();
         }

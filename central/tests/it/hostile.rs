@@ -50,6 +50,16 @@ fn a_stranger_who_guesses_tokens_is_slowed_down_and_then_cut_off() {
 }
 
 #[test]
+fn a_good_site_is_served_beside_a_stranger_at_the_same_address() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let statuses: Vec<u16> =
+        (0..40).map(|_| central.post_soap("Authorization: Bearer guess\r\n", b"").status).collect();
+    assert_eq!(statuses[39], 429);
+    still_works(&central, &site);
+}
+
+#[test]
 fn a_site_that_names_another_one_in_basic_is_nobody() {
     use base64::Engine;
     let central = Central::start();
