@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 
 use crate::clock;
 use crate::config::Secret;
@@ -58,6 +59,8 @@ pub enum Attempt {
     Wrong,
     /// The account is locked until then.
     Locked(Timestamp),
+    /// Too many others are logging in: nothing was looked at.
+    TooMany,
 }
 
 /// Sets a person's password, and makes the person where there is none.
@@ -85,6 +88,7 @@ pub fn invent_password() -> Secret {
 
 /// Checks name and password and begins a session.
 pub async fn log_in(store: &Store, name: &str, password: &Secret, now: Timestamp) -> Result<Attempt, StoreError> {
+    let Ok(_attempt) = ATTEMPTS.try_acquire() else { return Ok(Attempt::TooMany) };
     let person = store.person(name.to_owned()).await?;
     if let Some(until) = person.as_ref().and_then(|person| person.locked_until).filter(|until| *until > now) {
         return Ok(Attempt::Locked(until));
@@ -107,10 +111,20 @@ pub async fn log_in(store: &Store, name: &str, password: &Secret, now: Timestamp
     Ok(Attempt::In(Secret::new(cookie)))
 }
 
-/// Argon2 takes 19 MiB and tens of milliseconds: never on the threads that serve.
+/// Passwords hashed at one time, 19 MiB each.
+const HASHING_MAX: usize = 4;
+
+/// Passwords that are hashed or wait for their turn, tens of milliseconds each; the next attempt is told to come back.
+const ATTEMPTS_MAX: usize = 32;
+
+static HASHING: Semaphore = Semaphore::const_new(HASHING_MAX);
+static ATTEMPTS: Semaphore = Semaphore::const_new(ATTEMPTS_MAX);
+
+/// Argon2 takes 19 MiB and tens of milliseconds: never on the threads that serve, and never for everybody at once.
 async fn hashing<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
+    let _permit = HASHING.acquire().await.map_err(|error| StoreError::Broken(error.to_string()))?;
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(StoreError::Broken(error.to_string())))
 }
 
@@ -197,6 +211,34 @@ mod tests {
         let (one, other) = (invent_password(), invent_password());
         assert_eq!(one.expose().len(), 23);
         assert_ne!(one.expose(), other.expose());
+    }
+
+    #[test]
+    fn no_more_passwords_are_hashed_at_one_time_than_there_is_memory_for() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::sync::{Arc, Barrier};
+
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        // Each waits for as many as may run together: were fewer let in, this would never end.
+        let together = Arc::new(Barrier::new(HASHING_MAX));
+        runtime.block_on(async {
+            let all: Vec<_> = (0..HASHING_MAX * 5)
+                .map(|_| {
+                    let (running, most, together) = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&together));
+                    tokio::spawn(hashing(move || {
+                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        together.wait();
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        Ok(())
+                    }))
+                })
+                .collect();
+            for one in all {
+                one.await.expect("it ends").expect("it is done");
+            }
+        });
+        assert_eq!(most.load(Ordering::SeqCst), HASHING_MAX);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub enum Failure {
     NotFound,
     /// A form that this server did not make for this session.
     Form,
-    /// This address asks too often.
+    /// This address asks too often, or too many ask at once.
     TooMany,
     /// The store cannot do it.
     Store(StoreError),
@@ -52,7 +52,7 @@ impl IntoResponse for Failure {
                 "This form was not made for your session. Please load the page again.",
             ),
             Self::TooMany => {
-                let text = "Too many attempts from your address. Please wait a minute.";
+                let text = "Too many attempts. Please wait a minute.";
                 let mut response = pages::message(StatusCode::TOO_MANY_REQUESTS, "Please wait", text);
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
                 response

@@ -93,6 +93,7 @@ pub async fn attempt(
             return Ok(go_to(own_path(&form.next), cookies));
         }
         Attempt::Wrong => "Name or password is wrong.".to_owned(),
+        Attempt::TooMany => return Err(Failure::TooMany),
         Attempt::Locked(until) => {
             format!("Too many wrong passwords: this account is locked until {}.", words::local(until))
         }
