@@ -124,7 +124,12 @@ static ATTEMPTS: Semaphore = Semaphore::const_new(ATTEMPTS_MAX);
 async fn hashing<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let _permit = HASHING.acquire().await.map_err(|error| StoreError::Broken(error.to_string()))?;
+    let permit = HASHING.acquire().await.map_err(|error| StoreError::Broken(error.to_string()))?;
+    // The work goes on when the one who asked has left: it keeps its permit.
+    let work = move || {
+        let _permit = permit;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(StoreError::Broken(error.to_string())))
 }
 
