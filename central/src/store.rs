@@ -158,11 +158,28 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 fn connect(file: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    switch_to_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Switching a new file needs it alone, and SQLite does not wait for that by itself: two programs that meet at the first
+/// start, `serve` and `site add`, take turns here for up to ten seconds.
+fn switch_to_wal(connection: &Connection) -> Result<(), StoreError> {
+    const TRIES: u32 = 500;
+    const WAIT: Duration = Duration::from_millis(20);
+    let mut tries = 0;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries < TRIES => {
+                tries += 1;
+                std::thread::sleep(WAIT);
+            }
+            done => return Ok(done?),
+        }
+    }
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -238,4 +255,31 @@ fn column(number: u64) -> i64 {
 /// A number from a column that holds no negative ones.
 fn number(column: i64) -> u64 {
     u64::try_from(column).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_that_meet_at_the_first_start_take_turns() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for round in 0..40 {
+            let file = dir.path().join(format!("{round}.db"));
+            let start = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                let open: Vec<_> = (0..8)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            start.wait();
+                            connect(&file).and_then(|mut connection| migrate(&mut connection))
+                        })
+                    })
+                    .collect();
+                for opened in open {
+                    opened.join().expect("no panic").expect("opened");
+                }
+            });
+        }
+    }
 }
