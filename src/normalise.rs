@@ -1,5 +1,5 @@
 //! Answers become a reading: every field by the first valid rule of the mapping, every value with its evidence, every
-//! field without a value with a reason, and beside it all that was tried.
+//! field without a value with a reason; and beside it what won, or all that was tried.
 //!
 //! What needs all rows or several fields at once is done here and not in mapping files: percentages, colours of lone
 //! toners, laying a vendor's percentages over Printer-MIB rows, checks of parts against totals, the state of the device.
@@ -34,7 +34,7 @@ use crate::pmd::{GENERIC, Pmd};
 use crate::snmp::{Absent, Oid};
 pub use datum::{Datum, Lost};
 use eval::{Evaluator, Kind, Won, kind_of};
-pub use eval::{Fate, Trace, Tried};
+pub use eval::{Fate, Trace, Tracing, Tried};
 
 /// Gaps in one reading; more are left out.
 pub const GAPS_MAX: usize = 200;
@@ -56,7 +56,7 @@ pub struct Subject<'a> {
     pub cut_short: bool,
 }
 
-/// Makes the reading.
+/// Makes the reading, with the OIDs that won.
 pub fn normalise(
     pmd: &Pmd,
     identity: &Identity,
@@ -64,7 +64,22 @@ pub fn normalise(
     words: &Words,
     subject: &Subject<'_>,
 ) -> (Reading, Trace) {
-    let eval = Evaluator::new(pmd, identity, answers, words);
+    evaluated(Evaluator::new(pmd, identity, answers, words, Tracing::Winners), identity, answers, subject)
+}
+
+/// The same reading, with all that was tried for it.
+pub fn explain(
+    pmd: &Pmd,
+    identity: &Identity,
+    answers: &Answers,
+    words: &Words,
+    subject: &Subject<'_>,
+) -> (Reading, Trace) {
+    evaluated(Evaluator::new(pmd, identity, answers, words, Tracing::Everything), identity, answers, subject)
+}
+
+fn evaluated(eval: Evaluator<'_>, identity: &Identity, answers: &Answers, subject: &Subject<'_>) -> (Reading, Trace) {
+    let pmd = eval.pmd();
     let text = |field: &str| eval.field(field, kind_of(field)).map(|won| texted(&won, &eval));
     let plain = |field: &str| text(field).map(|text| text.value);
     let mut gaps = Vec::new();
@@ -231,7 +246,7 @@ fn status(eval: &Evaluator<'_>, alerts: &[meterpost_wire::reading::Alert], ident
         _ => None,
     });
     let console = eval.field("status.console", Kind::Any).map(|won| {
-        won.list.iter().flat_map(|line| text::lines(&line.text(eval.charset()))).take(ROWS_MAX).collect::<Vec<_>>()
+        won.all().iter().flat_map(|line| text::lines(&line.text(eval.charset()))).take(ROWS_MAX).collect::<Vec<_>>()
     });
     if device_status.is_none() && printer_status.is_none() && detected_errors.is_none() && console.is_none() {
         return None;
@@ -264,7 +279,7 @@ fn coded(eval: &Evaluator<'_>, field: &str, table: Table) -> Option<Coded> {
 
 fn list(eval: &Evaluator<'_>, field: &str) -> Vec<String> {
     let Some(won) = eval.field(field, Kind::Text) else { return Vec::new() };
-    unique(won.list.iter().map(|datum| datum.text(eval.charset())).collect())
+    unique(won.all().iter().map(|datum| datum.text(eval.charset())).collect())
 }
 
 fn unique(list: Vec<String>) -> Vec<String> {

@@ -46,7 +46,7 @@ pub struct DeviceRead {
     pub reading: Reading,
     /// What makes the next reading short.
     pub learned: Learned,
-    /// Every candidate that was tried, and why it won or lost.
+    /// The OIDs that won; `normalise::explain` tells of the others.
     pub trace: Trace,
     /// Which mapping, and why.
     pub choice: Choice,

@@ -171,9 +171,9 @@ impl Datum {
                 _ => return Err(rejected("no number", &self)),
             },
             Step::Map(pairs, otherwise) => {
+                let (own, number) = (text::clean(&text(&self)).to_lowercase(), self.number());
                 let hit = pairs.iter().find(|(from, _)| {
-                    self.is(&Scalar::Text(from.clone()), declared)
-                        || from.parse().is_ok_and(|n: f64| self.number() == Some(n))
+                    own == from.trim().to_lowercase() || from.parse().is_ok_and(|n: f64| number == Some(n))
                 });
                 match (hit, otherwise) {
                     (Some((_, to)), _) | (None, Some(to)) => Self::from(to),

@@ -1,7 +1,9 @@
-//! Evaluates the rules of a mapping against the answers of a device: first valid rule wins, and what was tried is kept.
+//! Evaluates the rules of a mapping against the answers of a device: first valid rule wins. What won is kept, and all that
+//! was tried when somebody wants to know.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use crate::snmp::{Absent, Oid, Value};
 pub struct Won {
     /// The value; of a list the first one.
     pub value: Datum,
-    /// All values where the rule takes all.
+    /// All values, where there are several.
     pub list: Vec<Datum>,
     /// The OIDs read.
     pub oids: Vec<Oid>,
@@ -32,6 +34,22 @@ pub struct Won {
     pub unverified: bool,
     /// Unit word.
     pub unit: Option<String>,
+}
+
+impl Won {
+    /// The value, or all of them.
+    pub fn all(&self) -> &[Datum] {
+        if self.list.is_empty() { std::slice::from_ref(&self.value) } else { &self.list }
+    }
+}
+
+/// How much of an evaluation is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracing {
+    /// The OIDs that won: what the next reading needs. To word the rest costs a fifth of a device's CPU.
+    Winners,
+    /// Every rule tried, in words for a person.
+    Everything,
 }
 
 /// A rule that was tried.
@@ -48,7 +66,7 @@ pub struct Tried {
 /// How a rule ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Its value is the field's.
+    /// Its value, shown, is the field's; empty where only winners are kept.
     Won(String),
     /// It gave nothing.
     Lost(Lost),
@@ -56,7 +74,7 @@ pub enum Fate {
     NotReached,
 }
 
-/// Every rule tried, by field (`counters.system.impressions`, `supplies.printer-mib[3].colorant`).
+/// Rules tried, by field (`counters.system.impressions`, `supplies.printer-mib[3].colorant`); how many is [`Tracing`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// By field.
@@ -74,6 +92,17 @@ pub struct Row<'a> {
 
 type Raw = Result<(Vec<Datum>, Vec<Oid>), Lost>;
 
+/// The winner, or the worst thing that happened to a rule; `None` where no rule was for this device.
+type First = Result<Won, Option<Lost>>;
+
+/// A field that was asked for.
+enum Slot {
+    /// It is being found: whoever asks now refers to himself.
+    Open,
+    /// It is found, or why it is not.
+    Done(Result<Rc<Won>, Option<Lost>>),
+}
+
 /// A mapping, a device, and its answers.
 pub struct Evaluator<'a> {
     pmd: &'a Pmd,
@@ -81,22 +110,22 @@ pub struct Evaluator<'a> {
     answers: &'a Answers,
     words: &'a Words,
     charset: Option<Charset>,
-    done: RefCell<BTreeMap<String, Option<Rc<Won>>>>,
-    open: RefCell<BTreeSet<String>>,
+    tracing: Tracing,
+    fields: RefCell<BTreeMap<&'a str, Slot>>,
     trace: RefCell<Trace>,
 }
 
 impl<'a> Evaluator<'a> {
     /// Looks up the declared charset (`let.charset`) at once: all texts need it.
-    pub fn new(pmd: &'a Pmd, identity: &'a Identity, answers: &'a Answers, words: &'a Words) -> Self {
+    pub fn new(pmd: &'a Pmd, identity: &'a Identity, answers: &'a Answers, words: &'a Words, tracing: Tracing) -> Self {
         let mut evaluator = Self {
             pmd,
             identity,
             answers,
             words,
             charset: None,
-            done: RefCell::default(),
-            open: RefCell::default(),
+            tracing,
+            fields: RefCell::default(),
             trace: RefCell::default(),
         };
         let number = evaluator.field("let.charset", Kind::Any).and_then(|won| won.value.number());
@@ -126,45 +155,36 @@ impl<'a> Evaluator<'a> {
 
     /// The value of a field, found once.
     pub fn field(&self, name: &str, kind: Kind) -> Option<Rc<Won>> {
-        if let Some(done) = self.done.borrow().get(name) {
-            return done.clone();
+        if let Some(own) = name.strip_prefix("device.") {
+            return self.device_field(own).map(|value| {
+                Rc::new(Won {
+                    value: Datum::Text(value),
+                    list: Vec::new(),
+                    oids: Vec::new(),
+                    rule: String::new(),
+                    derived: false,
+                    unverified: false,
+                    unit: None,
+                })
+            });
         }
-        if !self.open.borrow_mut().insert(name.to_owned()) {
-            return None; // it refers to itself: no value on this way
+        let (name, rules) = self.pmd.fields.get_key_value(name)?;
+        if let Some(slot) = self.fields.borrow().get(name.as_str()) {
+            return match slot {
+                Slot::Open => None, // it refers to itself: no value on this way
+                Slot::Done(done) => done.as_ref().ok().cloned(),
+            };
         }
-        let won = match name.strip_prefix("device.") {
-            Some(own) => self.device_field(own).map(|value| Won {
-                value: Datum::Text(value),
-                list: Vec::new(),
-                oids: Vec::new(),
-                rule: String::new(),
-                derived: false,
-                unverified: false,
-                unit: None,
-            }),
-            None => {
-                let rules = self.pmd.fields.get(name).map_or(&[][..], Vec::as_slice);
-                let (won, tried) = self.first(rules, kind, None);
-                if !tried.is_empty() {
-                    self.trace.borrow_mut().fields.insert(name.to_owned(), tried);
-                }
-                won
-            }
-        }
-        .map(Rc::new);
-        self.open.borrow_mut().remove(name);
-        self.done.borrow_mut().insert(name.to_owned(), won.clone());
+        self.fields.borrow_mut().insert(name, Slot::Open);
+        let done = self.first(rules, kind, None, || name.clone()).map(Rc::new);
+        let won = done.as_ref().ok().cloned();
+        self.fields.borrow_mut().insert(name, Slot::Done(done));
         won
     }
 
     /// The value of a column of a row.
     pub fn cell(&self, row: Row<'_>, column: &str, kind: Kind) -> Option<Won> {
-        let key = trace_key(row, column);
-        let (won, tried) = self.first(row.set.column(column), kind, Some(row));
-        if !tried.is_empty() {
-            self.trace.borrow_mut().fields.insert(key, tried);
-        }
-        won
+        self.first(row.set.column(column), kind, Some(row), || trace_key(row, column)).ok()
     }
 
     /// The rows of a set: those with a cell in one of its `rows` columns that pass its filters.
@@ -184,16 +204,10 @@ impl<'a> Evaluator<'a> {
 
     /// How a field lost, for its gap: the worst thing that happened to a rule of it. `None` when no rule was for it.
     pub fn why_none(&self, name: &str) -> Option<Lost> {
-        let trace = self.trace.borrow();
-        let losses = trace.fields.get(name)?.iter().filter_map(|tried| match &tried.fate {
-            Fate::Lost(lost) => Some(lost.clone()),
+        match self.fields.borrow().get(name)? {
+            Slot::Done(Err(lost)) => lost.clone(),
             _ => None,
-        });
-        losses.filter(|lost| !matches!(lost, Lost::PassedOver(_))).max_by_key(|lost| match lost {
-            Lost::NoAnswer(_) => 3,
-            Lost::Rejected(_) => 2,
-            _ => 1,
-        })
+        }
     }
 
     fn device_field(&self, name: &str) -> Option<String> {
@@ -209,57 +223,78 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn first(&self, rules: &[Arc<Rule>], kind: Kind, row: Option<Row<'_>>) -> (Option<Won>, Vec<Tried>) {
-        let mut tried = Vec::with_capacity(rules.len());
-        let mut won = None;
+    /// The first rule that gives a value. `key` names the field in the trace.
+    fn first(&self, rules: &[Arc<Rule>], kind: Kind, row: Option<Row<'_>>, key: impl FnOnce() -> String) -> First {
+        let mut tried = Vec::new();
+        let all = self.tracing == Tracing::Everything;
+        let mut keep = |rule: &Rule, oids: &[Oid], fate: Fate| {
+            if all || matches!(fate, Fate::Won(_)) {
+                let rule = if all { self.rule_name(rule) } else { String::new() };
+                tried.push(Tried { rule, oids: oids.to_vec(), fate });
+            }
+        };
+        let mut first: First = Err(None);
         let mut stopped = false;
         // what only got no answer is there: no worse rule may stand in for a count, or for what counts are made of
         let strict = kind == Kind::Count || (kind == Kind::Any && row.is_none());
         for rule in rules {
-            let name = self.rule_name(rule);
-            if won.is_some() || stopped {
-                tried.push(Tried { rule: name, oids: Vec::new(), fate: Fate::NotReached });
+            if first.is_ok() || stopped {
+                if !all {
+                    break;
+                }
+                keep(rule, &[], Fate::NotReached);
                 continue;
             }
             if let Some(passed) = self.passed_over(rule, row) {
                 stopped |= strict && matches!(passed, Lost::NoAnswer(_));
-                tried.push(Tried { rule: name, oids: Vec::new(), fate: Fate::Lost(passed) });
+                if all {
+                    keep(rule, &[], Fate::Lost(passed.clone()));
+                }
+                first = first.map_err(|worst| worse(worst, passed));
                 continue;
             }
             if matches!(rule.source, Source::Stop) {
                 stopped = true;
                 continue;
             }
-            let (fate, oids) = match self.value(rule, kind, row) {
+            match self.value(rule, kind, row) {
                 Ok((list, oids)) => {
-                    let value = list[0].clone();
-                    let fate = Fate::Won(value.shown(self.charset));
-                    let unit = match &rule.unit {
-                        Some(Unit::Word(word)) => Some(word.clone()),
-                        Some(Unit::Field(field)) => {
-                            self.field(field, Kind::Any).map(|won| won.value.text(self.charset))
-                        }
-                        None => None,
-                    };
-                    won = Some(Won {
-                        value,
-                        list,
-                        oids: oids.clone(),
-                        rule: name.clone(),
-                        derived: rule.derived,
-                        unverified: rule.unverified,
-                        unit,
-                    });
-                    (fate, oids)
+                    let won = self.won(rule, list, oids);
+                    let shown = if all { won.value.shown(self.charset) } else { String::new() };
+                    keep(rule, &won.oids, Fate::Won(shown));
+                    first = Ok(won);
                 }
                 Err(lost) => {
                     stopped |= strict && matches!(lost, Lost::NoAnswer(_));
-                    (Fate::Lost(lost), Vec::new())
+                    if all {
+                        keep(rule, &[], Fate::Lost(lost.clone()));
+                    }
+                    first = first.map_err(|worst| worse(worst, lost));
                 }
-            };
-            tried.push(Tried { rule: name, oids, fate });
+            }
         }
-        (won, tried)
+        if !tried.is_empty() {
+            self.trace.borrow_mut().fields.insert(key(), tried);
+        }
+        first
+    }
+
+    fn won(&self, rule: &Rule, mut list: Vec<Datum>, oids: Vec<Oid>) -> Won {
+        let value = if list.len() == 1 { list.swap_remove(0) } else { list[0].clone() };
+        let unit = match &rule.unit {
+            Some(Unit::Word(word)) => Some(word.clone()),
+            Some(Unit::Field(field)) => self.field(field, Kind::Any).map(|won| won.value.text(self.charset)),
+            None => None,
+        };
+        Won { value, list, oids, rule: self.rule_name(rule), derived: rule.derived, unverified: rule.unverified, unit }
+    }
+
+    /// Words for a person, where one wants to know; the loss of a rule that is not for this device goes without.
+    fn worded(&self, text: impl FnOnce() -> String) -> String {
+        match self.tracing {
+            Tracing::Winners => String::new(),
+            Tracing::Everything => text(),
+        }
     }
 
     fn rule_name(&self, rule: &Rule) -> String {
@@ -289,7 +324,7 @@ impl<'a> Evaluator<'a> {
                 (test, value) => value.is_some_and(|value| value.passes(test, self.charset)),
             };
             if !fits {
-                return Some(Lost::PassedOver(format!("`{}` is not as the rule wants it", when.field)));
+                return Some(Lost::PassedOver(self.worded(|| format!("`{}` is not as the rule wants it", when.field))));
             }
         }
         unknown
@@ -298,7 +333,7 @@ impl<'a> Evaluator<'a> {
     fn nothing_in(&self, field: &str) -> Lost {
         match self.why_none(field) {
             Some(lost @ Lost::NoAnswer(_)) => lost,
-            _ => Lost::NotSupported(format!("`{field}` has no value")),
+            _ => Lost::NotSupported(self.worded(|| format!("`{field}` has no value"))),
         }
     }
 
@@ -316,7 +351,7 @@ impl<'a> Evaluator<'a> {
         match (out.is_empty(), lost) {
             (false, _) => Ok((out, oids)),
             (true, Some(lost)) => Err(lost),
-            (true, None) => Err(Lost::NotSupported("nothing there".to_owned())),
+            (true, None) => Err(Lost::NotSupported(self.worded(|| "nothing there".to_owned()))),
         }
     }
 
@@ -356,7 +391,7 @@ impl<'a> Evaluator<'a> {
                 }
                 let mut text = text::clean(&datum.text(self.charset));
                 if self.words.find("placeholders", &text).is_some() {
-                    return Err(Lost::NotSupported(format!("`{text}` says nothing")));
+                    return Err(Lost::NotSupported(self.worded(|| format!("`{text}` says nothing"))));
                 }
                 if kind == Kind::Serial && self.words.find("bogus_serials", &text).is_some() {
                     return Err(Lost::Rejected(format!("`{text}` is no serial number")));
@@ -395,7 +430,7 @@ impl<'a> Evaluator<'a> {
             Source::Column(column) => self.column(column, context),
             Source::Cell(base, lookup) => {
                 let index = row.map_or(&[][..], |row| row.index);
-                let (datum, oid) = self.read(&base.join(index), context)?;
+                let (datum, oid) = self.read(base.join(index), context)?;
                 match lookup {
                     None => Ok((vec![datum], vec![oid])),
                     Some(at) => self.look_up(at, &datum, index, context),
@@ -408,23 +443,24 @@ impl<'a> Evaluator<'a> {
                 }
                 _ => {
                     let won = self.field(field, kind_of(field)).ok_or_else(|| self.nothing_in(field))?;
-                    let list = if won.list.is_empty() { vec![won.value.clone()] } else { won.list.clone() };
-                    Ok((list, won.oids.clone()))
+                    Ok((won.all().to_vec(), won.oids.clone()))
                 }
             },
             Source::Const(scalar) => Ok((vec![Datum::from(scalar)], Vec::new())),
             Source::Sum(terms) => self.terms(terms, row, |so_far, n| so_far + n),
             Source::Difference(terms) => self.terms(terms, row, |so_far, n| so_far - n),
             Source::Product(terms) => self.terms(terms, row, |so_far, n| so_far * n),
-            Source::Nth(_) | Source::Stop => Err(Lost::PassedOver("decided when all rows are known".to_owned())),
+            Source::Nth(_) | Source::Stop => {
+                Err(Lost::PassedOver(self.worded(|| "decided when all rows are known".to_owned())))
+            }
         }
     }
 
     /// The first of several spellings of one object that is answered.
     fn get(&self, oids: &[Template], context: Option<&str>) -> Raw {
-        let mut worst = Lost::NotSupported("no such object".to_owned());
+        let mut worst = Lost::NotSupported(self.worded(|| "no such object".to_owned()));
         for template in oids {
-            match self.read(&template.oid(self.identity.device), context) {
+            match self.read(template.oid(self.identity.device), context) {
                 Ok((datum, oid)) => return Ok((vec![datum], vec![oid])),
                 Err(lost @ Lost::NoAnswer(_)) => worst = lost,
                 Err(_) => {}
@@ -433,21 +469,20 @@ impl<'a> Evaluator<'a> {
         Err(worst)
     }
 
-    fn read(&self, oid: &Oid, context: Option<&str>) -> Result<(Datum, Oid), Lost> {
+    fn read(&self, oid: Oid, context: Option<&str>) -> Result<(Datum, Oid), Lost> {
         let mut silent = false;
         for context in self.contexts(context) {
-            match self.answers.get(context, oid) {
+            match self.answers.get(context, &oid) {
                 Some(Ok(Value::Nothing)) | None => {}
-                Some(Ok(value)) => return Ok((Datum::from(value), oid.clone())),
+                Some(Ok(value)) => return Ok((Datum::from(value), oid)),
                 Some(Err(Absent::NoAnswer | Absent::Refused)) => silent = true,
                 Some(Err(_)) => {}
             }
         }
-        let what = oid.to_string();
         Err(if silent {
-            Lost::NoAnswer(format!("{what} got no answer"))
+            Lost::NoAnswer(format!("{oid} got no answer"))
         } else {
-            Lost::NotSupported(format!("no {what}"))
+            Lost::NotSupported(self.worded(|| format!("no {oid}")))
         })
     }
 
@@ -494,11 +529,10 @@ impl<'a> Evaluator<'a> {
         }
         // a sum, number or maximum of what was answered would pass for that of all
         if list.is_empty() || (silent && matches!(column.take, Take::Sum | Take::Count | Take::Max)) {
-            let what = match silent {
-                true => format!("a row of {} got no answer", column.base),
-                false => format!("no row of {} fits", column.base),
-            };
-            return Err(if silent { Lost::NoAnswer(what) } else { Lost::NotSupported(what) });
+            return Err(match silent {
+                true => Lost::NoAnswer(format!("a row of {} got no answer", column.base)),
+                false => Lost::NotSupported(self.worded(|| format!("no row of {} fits", column.base))),
+            });
         }
         let numbers = || -> Result<Vec<f64>, Lost> {
             let no_number = |datum: &Datum| Lost::Rejected(format!("{} is no number", datum.shown(self.charset)));
@@ -520,11 +554,12 @@ impl<'a> Evaluator<'a> {
     fn look_up(&self, at: &Template, found: &Datum, index: &[u32], context: Option<&str>) -> Raw {
         let number = found.number().filter(|n| *n > 0.0 && *n <= f64::from(u32::MAX));
         let Some(number) = number else {
-            return Err(Lost::NotSupported(format!("{} points nowhere", found.shown(self.charset))));
+            let what = || format!("{} points nowhere", found.shown(self.charset));
+            return Err(Lost::NotSupported(self.worded(what)));
         };
         // a table below a device index is looked up under the one of this very row
         let device = if index.len() > 1 { index[0] } else { self.identity.device };
-        let (datum, oid) = self.read(&at.with_value(device, number as u32), context)?;
+        let (datum, oid) = self.read(at.with_value(device, number as u32), context)?;
         Ok((vec![datum], vec![oid]))
     }
 
@@ -533,7 +568,7 @@ impl<'a> Evaluator<'a> {
         let mut known = true;
         for filter in filters {
             let at = filter.arcs.map_or(index, |arcs| &index[..arcs.min(index.len())]);
-            match self.read(&filter.column.join(at), context) {
+            match self.read(filter.column.join(at), context) {
                 Ok((datum, _)) if !datum.passes(&filter.test, self.charset) => return Some(false),
                 Err(Lost::NoAnswer(_)) => known = false,
                 Err(_) if !filter.or_absent => return Some(false),
@@ -569,7 +604,7 @@ impl<'a> Evaluator<'a> {
         }
         match total {
             Some(total) if any => Ok((vec![whole(total)], oids)),
-            _ => Err(Lost::NotSupported("no term has a value".to_owned())),
+            _ => Err(Lost::NotSupported(self.worded(|| "no term has a value".to_owned()))),
         }
     }
 }
@@ -579,10 +614,28 @@ pub const STATES: [&str; 3] = ["some_remaining", "unknown", "unrestricted"];
 
 /// How a row's column is named in the trace.
 pub fn trace_key(row: Row<'_>, column: &str) -> String {
-    let index = row.index.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
-    match row.index.is_empty() {
-        true => format!("{}.{}.{column}", row.set.section, row.set.name),
-        false => format!("{}.{}[{index}].{column}", row.set.section, row.set.name),
+    let mut key = format!("{}.{}", row.set.section, row.set.name);
+    for (n, arc) in row.index.iter().enumerate() {
+        let before = if n == 0 { '[' } else { '.' };
+        let _ = write!(key, "{before}{arc}"); // a String takes everything
+    }
+    key.push_str(if row.index.is_empty() { "." } else { "]." });
+    key.push_str(column);
+    key
+}
+
+/// Of what happened to the rules of a field, what its gap tells; that a rule was passed over is nothing to tell.
+fn worse(before: Option<Lost>, now: Lost) -> Option<Lost> {
+    let rank = |lost: &Lost| match lost {
+        Lost::NoAnswer(_) => 3,
+        Lost::Rejected(_) => 2,
+        Lost::NotSupported(_) => 1,
+        Lost::PassedOver(_) => 0,
+    };
+    match before {
+        Some(before) if rank(&before) > rank(&now) => Some(before),
+        before if rank(&now) == 0 => before,
+        _ => Some(now),
     }
 }
 

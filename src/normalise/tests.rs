@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use meterpost_wire::reading::Reading;
 
+use crate::identify;
 use crate::plan::Answers;
 use crate::pmd::Library;
 use crate::read;
 use crate::snmp::recording::Recording;
 
-use super::Trace;
+use super::{Subject, Trace, explain};
 
 const WORDS: &str = include_str!("../../pmd/words.toml");
 /// A generic file that says nothing, so that each test sees its own rules alone.
@@ -42,7 +43,12 @@ fn read_as_is(pmd: &str, walk: &str) -> (Reading, Trace) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let now = jiff::Timestamp::UNIX_EPOCH;
     let read = runtime.block_on(read::device(&mut agent, &library, None, "127.0.0.9", now)).expect("a printer");
-    (read.reading, read.trace)
+    let answers = &read.learned.answers;
+    let identity = identify::identity(answers, read.learned.device);
+    let subject = Subject { address: "127.0.0.9", read_at: now, pack: library.pack, cut_short: false };
+    let (reading, trace) = explain(&read.choice.pmd, &identity, answers, &library.words, &subject);
+    assert_eq!(reading, read.reading, "explaining changes nothing");
+    (reading, trace)
 }
 
 /// What a person would compare: counters, identity, supplies, each as one line.

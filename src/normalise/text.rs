@@ -97,9 +97,15 @@ pub fn decode(bytes: &[u8], forced: Option<Charset>, declared: Option<Charset>) 
 /// One line of text without NULs, control characters and outer blanks; runs of blanks become one.
 pub fn clean(text: &str) -> String {
     let text = text.split('\0').next().unwrap_or_default();
-    let blanks = text.chars().map(|c| if c.is_control() || c == '\u{feff}' || c == '\u{fffd}' { ' ' } else { c });
-    let blanks: String = blanks.collect();
-    blanks.split_whitespace().collect::<Vec<_>>().join(" ")
+    let is_blank = |c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}' || c == '\u{fffd}';
+    let mut line = String::with_capacity(text.len());
+    for word in text.split(is_blank).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
 }
 
 /// Lines of a display: CR and LF separate, empty ones are dropped.

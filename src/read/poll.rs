@@ -34,7 +34,7 @@ pub struct Learned {
     /// The objects that say which device it is.
     serial: Vec<(String, Oid)>,
     /// Everything as last answered.
-    answers: Answers,
+    pub answers: Answers,
 }
 
 impl Learned {
