@@ -14,6 +14,7 @@ mod supplies;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -34,7 +35,7 @@ use crate::pmd::{GENERIC, Pmd};
 use crate::snmp::{Absent, Oid};
 pub use datum::{Datum, Lost};
 use eval::{Evaluator, Kind, Won, kind_of};
-pub use eval::{Fate, Trace, Tracing, Tried};
+pub use trace::{Fate, Trace, Tracing, Tried};
 
 /// Gaps in one reading; more are left out.
 pub const GAPS_MAX: usize = 200;
