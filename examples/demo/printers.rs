@@ -83,12 +83,7 @@ fn awkward() -> Vec<(&'static str, &'static str, Manner, bool)> {
             true,
         ),
         ("hp-laserjet-m404dn", "wakes at the third packet", Manner { sleep: Sleep::UntilRequest(3), ..brisk() }, true),
-        (
-            "ricoh-im-c3010",
-            "sleeps two seconds more",
-            Manner { sleep: Sleep::For(Duration::from_secs(2)), ..brisk() },
-            true,
-        ),
+        ("ricoh-im-c3010", "wakes at the second packet", Manner { sleep: Sleep::UntilRequest(2), ..brisk() }, true),
         ("utax-4007ci", "speaks SNMPv3 only", v3(user()), true),
         ("brother-mfc-l8905cdw", "speaks SNMPv1 only", Manner { v2c: false, ..brisk() }, true),
         ("hp-color-mfp-e78630", "bears 8 objects a request", Manner { varbinds_max: 8, ..brisk() }, true),
