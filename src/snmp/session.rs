@@ -13,6 +13,7 @@
 //! No call for a SET exists here; clippy's `disallowed-methods` sees to it (DESIGN invariant 2).
 
 mod network;
+mod piece;
 mod words;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ use async_snmp::{Auth, Client, ClientBuilder, Error, ErrorStatus, Retry};
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use network::{DEVICES_DEFAULT, DEVICES_MAX, Network, NetworkOptions};
+use piece::{Piece, encoded_size, halve, just_before};
 pub use words::Denial;
 use words::{denial, is_unknown_context, is_unreachable, ours};
 
@@ -65,6 +67,9 @@ pub struct Session {
     /// How many of both were found in this session.
     no_answers: usize,
     denial: Option<Denial>,
+    /// Why it answers no more, once it fell silent in the middle of a list: what was answered before is handed back, and
+    /// whatever is asked then comes to this at once.
+    gone: Option<Unanswered>,
     not_increasing: u32,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -95,12 +100,6 @@ enum Outcome {
     Nothing,
 }
 
-/// Objects of a list that go into one request together, by their places in the list.
-struct Piece {
-    places: Vec<usize>,
-    isolating: bool,
-}
-
 impl Session {
     fn new(
         link: Link,
@@ -125,6 +124,7 @@ impl Session {
             skipped_next: BTreeSet::new(),
             no_answers: 0,
             denial: None,
+            gone: None,
             not_increasing: 0,
             _place: place,
         }
@@ -174,6 +174,9 @@ impl Session {
     }
 
     async fn ask(&mut self, kind: Kind, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
+        if let Some(why) = self.gone {
+            return Err(why);
+        }
         let mut answers: Vec<Option<VarBind>> = vec![None; oids.len()];
         if !context.is_empty() && !self.is_v3() {
             return Ok(oids.iter().map(|oid| absent(oid, Absent::NoSuchObject)).collect());
@@ -193,11 +196,32 @@ impl Session {
         let places = (0..oids.len()).filter(|&place| answers[place].is_none() && !skipped.contains(&oids[place]));
         let mut pieces = self.cut(oids, places);
         pieces.reverse();
+        if let Err(why) = self.ask_in_pieces(kind, context, oids, pieces, &mut answers).await {
+            if !answers.iter().flatten().any(|found| found.answer.is_ok()) {
+                return Err(why);
+            }
+            self.gone = Some(why);
+        }
+        Ok(answers
+            .into_iter()
+            .zip(oids)
+            .map(|(answer, oid)| answer.unwrap_or_else(|| absent(oid, Absent::NoAnswer)))
+            .collect())
+    }
+
+    async fn ask_in_pieces(
+        &mut self,
+        kind: Kind,
+        context: &str,
+        oids: &[Oid],
+        mut pieces: Vec<Piece>,
+        answers: &mut [Option<VarBind>],
+    ) -> Result<(), Unanswered> {
         while let Some(piece) = pieces.pop() {
             let asked: Vec<&Oid> = piece.places.iter().map(|&place| &oids[place]).collect();
             match self.request(kind, context, &asked, piece.isolating).await? {
                 Outcome::Answered(varbinds) => {
-                    let unmatched = self.match_up(kind, oids, &piece.places, varbinds, &mut answers);
+                    let unmatched = self.match_up(kind, oids, &piece.places, varbinds, answers);
                     let alone = piece.places.len() == 1;
                     if alone || unmatched.len() == piece.places.len() {
                         // An answer about other objects than those asked: asking again would bring the same.
@@ -238,11 +262,7 @@ impl Session {
                 }
             }
         }
-        Ok(answers
-            .into_iter()
-            .zip(oids)
-            .map(|(answer, oid)| answer.unwrap_or_else(|| absent(oid, Absent::NoAnswer)))
-            .collect())
+        Ok(())
     }
 
     /// Requests of as many objects as the device bears.
@@ -507,9 +527,12 @@ impl Session {
                 Err(_) => absent(oid, Absent::NoSuchObject),
                 Ok(_) if found.oid == *oid => found,
                 Ok(_) if found.oid > *oid => absent(oid, Absent::NoSuchObject),
-                Ok(_) => match self.ask(Kind::Get, context, std::slice::from_ref(oid)).await?.pop() {
-                    Some(alone) => alone,
-                    None => absent(oid, Absent::NoAnswer),
+                Ok(_) => match self.ask(Kind::Get, context, std::slice::from_ref(oid)).await {
+                    Ok(alone) => alone.into_iter().next().unwrap_or_else(|| absent(oid, Absent::NoAnswer)),
+                    Err(why) => {
+                        self.gone = Some(why);
+                        absent(oid, Absent::NoAnswer)
+                    }
                 },
             });
         }
@@ -537,6 +560,9 @@ impl Agent for Session {
         if !allowed || oids.is_empty() || too_many || (!context.is_empty() && !self.is_v3()) {
             return self.get_next(context, oids).await;
         }
+        if let Some(why) = self.gone {
+            return Err(why);
+        }
         let scope = if context.is_empty() { self.default_context.clone() } else { context.to_owned() };
         let client = self.client(&scope)?;
         let theirs: Vec<async_snmp::Oid> = oids.iter().map(|oid| async_snmp::Oid::from_slice(oid.arcs())).collect();
@@ -562,13 +588,6 @@ impl Agent for Session {
     }
 }
 
-/// Puts the halves on the stack, the first to be asked first.
-fn halve(pieces: &mut Vec<Piece>, mut places: Vec<usize>, isolating: bool) {
-    let second = places.split_off(places.len() / 2);
-    pieces.push(Piece { places: second, isolating });
-    pieces.push(Piece { places, isolating });
-}
-
 fn absent(oid: &Oid, why: Absent) -> VarBind {
     VarBind { oid: oid.clone(), answer: Err(why) }
 }
@@ -580,30 +599,4 @@ fn reason(kind: Kind, status: ErrorStatus) -> Absent {
         (ErrorStatus::NoSuchName, Kind::GetNext) => Absent::EndOfMibView,
         _ => Absent::Refused,
     }
-}
-
-/// The greatest OID that is likely to have no object between itself and `oid`: the last arc one less, or left out.
-fn just_before(oid: &Oid) -> Oid {
-    match oid.arcs() {
-        [front @ .., 0] => Oid::new(front),
-        [front @ .., last] => Oid::new(front).join(&[last - 1]),
-        [] => oid.clone(),
-    }
-}
-
-fn encoded_size(oid: &Oid) -> usize {
-    let arcs = oid
-        .arcs()
-        .iter()
-        .map(|&arc| {
-            if arc < 128 {
-                1
-            } else if arc < 16_384 {
-                2
-            } else {
-                5
-            }
-        })
-        .sum::<usize>();
-    arcs + 6
 }

@@ -329,8 +329,14 @@ async fn a_device_that_falls_silent_is_silent_and_no_object_is_blamed() {
     );
     let network = Network::open(NetworkOptions::default()).unwrap();
     let mut session = session(&network, &agent, Version::V2c).await;
-    assert_eq!(session.get("", &all(30)).await, Err(Unanswered::Silent));
+    let mut expected: Vec<Result<i64, Absent>> = (1..=30).map(Ok).collect();
+    expected[25..].fill(Err(Absent::NoAnswer));
+    assert_eq!(shown(&session.get("", &all(30)).await.unwrap()), expected, "what it answered is kept");
     assert_eq!(session.skipped().count(), 0);
+    let sent = agent.seen().len();
+    assert_eq!(session.get("", &all(30)).await, Err(Unanswered::Silent));
+    assert_eq!(session.get_next("", &all(30)).await, Err(Unanswered::Silent));
+    assert_eq!(agent.seen().len(), sent, "and it is not asked again");
     let seen = agent.seen();
     let waits: Vec<Duration> = seen[1..5].windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     for (wait, base) in waits.iter().zip([250, 500, 1000]) {
