@@ -2,14 +2,17 @@
 //!
 //! - Passes: one per credential in order (a community as v2c, an SNMPv3 user by engine discovery); then `retries`
 //!   rounds over what is silent, each asking every credential again, a community alternately as v1 and v2c unless its
-//!   version is fixed. From two retries on the last round is the slow one, with five seconds for sleepers to wake.
-//! - Waits: half a second between passes, one behind the last, five behind a slow one. All ends once all have answered.
+//!   version is fixed. From two retries on the last round is the slow one, for sleepers.
+//! - Waits: half a second between two questions to one address (not between passes: a pass over a large network takes
+//!   longer by itself), and two and a half before the slow round, so that a printer that drops everything for its first
+//!   three seconds awake is asked once more when it listens; one second behind the last question, five behind a slow
+//!   one. All ends once all have answered.
 //! - A community is only ever sent to addresses that list its credential (DESIGN invariant 7).
 //! - Rate: 2,000 packets a second, 256 into each directly attached subnet, because Linux keeps 1,024 neighbours and an
 //!   unanswered one for about three seconds. A rate that is given replaces both; 0 is unpaced. In no second, wherever
 //!   it begins, are there more packets than the rate.
 //! - Order: strided across /24s, so that neighbours in time are no neighbours in the network.
-//! - Memory: two bits per address.
+//! - Memory: two bits per address, and a time for each of 256 rows of them.
 //!
 //! Nothing but an SNMP answer makes a sighting; no ping, no TCP.
 
@@ -36,7 +39,10 @@ pub const RETRIES_DEFAULT: u32 = 2;
 /// More are not taken.
 pub const RETRIES_MAX: u32 = 10;
 
-const WAIT_BETWEEN: Duration = Duration::from_millis(500);
+/// Before an address is asked again.
+const GAP: Duration = Duration::from_millis(500);
+/// Before the slow round asks it again: with the round before it is three seconds after the packet that woke it.
+const GAP_SLOW: Duration = Duration::from_millis(2500);
 const WAIT_LAST: Duration = Duration::from_secs(1);
 const WAIT_SLOW: Duration = Duration::from_secs(5);
 /// Addresses between two that are asked one after the other.
@@ -151,10 +157,17 @@ pub struct Sweep {
     addresses: u64,
     excluded: Addresses,
     steps: Vec<Step>,
-    /// The step that is being sent, how far it is, and until when to wait behind it.
+    /// Behind the last question.
+    wait: Duration,
+    /// The step that is being sent, since when, and how far it is; behind the last one, until when to wait.
     at: usize,
+    begun: Duration,
     cursor: u64,
     waiting: Option<Duration>,
+    /// When the last question went out to each row: to the addresses that stand at one place in each block of `STRIDE`.
+    row_asked: Vec<Duration>,
+    /// The row that this step may ask, since its gap is over.
+    row_open: Option<usize>,
     answered: Bits,
     unreachable: Bits,
     answered_count: u64,
@@ -162,10 +175,18 @@ pub struct Sweep {
     asked: u64,
     stopped: bool,
     pace: Pace,
-    attached: Vec<(ipnet::IpNet, Pace)>,
+    attached: Vec<Attached>,
     traffic: crate::snmp::Traffic,
     other_port: u64,
     unexpected: u64,
+}
+
+/// A directly attached subnet, the pace into it, and how many of the addresses are in it.
+#[derive(Debug)]
+struct Attached {
+    net: ipnet::IpNet,
+    pace: Pace,
+    addresses: u64,
 }
 
 /// A group of targets, its credentials by place, and where its addresses stand among all.
@@ -192,7 +213,8 @@ struct Step {
     round: u32,
     /// The place in each address's own list.
     credential: usize,
-    wait: Duration,
+    /// Between the last question to an address and this one.
+    gap: Duration,
 }
 
 impl Sweep {
@@ -231,10 +253,18 @@ impl Sweep {
             slots,
             addresses: first,
             excluded: targets.excluded().clone(),
-            steps: steps(most, options.retries.min(RETRIES_MAX), options.timeout),
+            steps: steps(most, options.retries.min(RETRIES_MAX)),
+            wait: options.timeout.unwrap_or(WAIT_LAST).max(if options.retries >= 2 {
+                WAIT_SLOW
+            } else {
+                Duration::ZERO
+            }),
             at: 0,
+            begun: Duration::ZERO,
             cursor: 0,
             waiting: None,
+            row_asked: vec![Duration::ZERO; STRIDE as usize],
+            row_open: None,
             answered: Bits::new(first),
             unreachable: Bits::new(first),
             answered_count: 0,
@@ -243,7 +273,7 @@ impl Sweep {
             stopped: false,
             pace: Pace::new(limits.0),
             attached: match limits.1 {
-                Some(rate) => options.attached.iter().map(|net| (*net, Pace::new(Some(rate)))).collect(),
+                Some(rate) => options.attached.iter().map(|&net| attached(net, rate, targets)).collect(),
                 None => Vec::new(),
             },
             traffic: crate::snmp::Traffic::default(),
@@ -268,15 +298,15 @@ impl Sweep {
             }
             let Some(&step) = self.steps.get(self.at) else { return Action::Done };
             if let Some(until) = self.waiting {
-                if now < until {
-                    return Action::Wait(until);
-                }
-                (self.waiting, self.cursor) = (None, 0);
-                self.at += 1;
-                continue;
+                return if now < until { Action::Wait(until) } else { Action::Done };
             }
             let Some((ordinal, slot)) = self.next_open() else {
-                self.waiting = Some(now + step.wait);
+                if self.at + 1 == self.steps.len() {
+                    self.waiting = Some(now + self.wait);
+                } else {
+                    (self.at, self.cursor, self.row_open) = (self.at + 1, 0, None);
+                    self.begun = now.max(self.begun + self.steps[self.at].gap);
+                }
                 continue;
             };
             let slot = &self.slots[slot];
@@ -287,15 +317,24 @@ impl Sweep {
             // Positions below `addresses` have an address.
             let Some(address) = slot.addresses.nth(ordinal - slot.first) else { return Action::Done };
             let port = slot.port;
-            let attached = self.attached.iter_mut().find(|(net, _)| net.contains(&address));
-            let ready = attached.as_ref().map_or(Duration::ZERO, |(_, pace)| pace.ready()).max(self.pace.ready());
+            let row = (ordinal % STRIDE) as usize;
+            if self.row_open != Some(row) {
+                let over = self.row_asked[row] + step.gap;
+                if now < over {
+                    return Action::Wait(over);
+                }
+                self.row_open = Some(row);
+            }
+            let attached = self.attached.iter_mut().find(|attached| attached.net.contains(&address));
+            let ready = attached.as_ref().map_or(Duration::ZERO, |near| near.pace.ready()).max(self.pace.ready());
             if now < ready {
                 return Action::Wait(ready);
             }
-            if let Some((_, pace)) = attached {
-                pace.spend(now);
+            if let Some(near) = attached {
+                near.pace.spend(now);
             }
             self.pace.spend(now);
+            self.row_asked[row] = now;
             self.cursor += 1;
             if step.round == 0 && step.credential == 0 {
                 self.asked += 1;
@@ -413,17 +452,20 @@ impl Sweep {
             open.saturating_sub(open * self.visited() / self.addresses.max(1))
         };
         let to_come = if self.stopped { 0 } else { this + open * behind };
-        let mut left = self.pace.time_for(to_come);
-        if to_come > 0 || self.waiting.is_some() {
-            left += self.steps.iter().skip(self.at + usize::from(self.waiting.is_some())).map(|step| step.wait).sum();
-            left += self.waiting.map_or(Duration::ZERO, |until| until.saturating_sub(now));
-        }
+        let pass = self.time_for(open);
+        let gaps = self.steps.iter().skip(self.at + 1).map(|step| step.gap);
+        // Each pass begins when the one before has been sent, and not before its gap is over.
+        let (begin, end) = gaps.fold((self.begun, now.max(self.begun) + self.time_for(this)), |(begun, sent), gap| {
+            let begin = sent.max(begun + gap);
+            (begin, begin + pass)
+        });
+        let end = self.waiting.unwrap_or(end.max(begin) + self.wait);
         Progress {
             addresses: self.addresses,
             asked: self.asked,
             answered: self.answered_count,
             packets: (self.traffic.requests, to_come),
-            left: if open == 0 || self.stopped { Duration::ZERO } else { left },
+            left: if open == 0 || self.stopped { Duration::ZERO } else { end.saturating_sub(now) },
         }
     }
 
@@ -453,6 +495,15 @@ impl Sweep {
             outcome.unreachable = outcome.unreachable.union(&each(&|ordinal| self.unreachable.is_set(ordinal)));
         }
         outcome
+    }
+
+    /// How long so many questions take that are spread over all addresses like the open ones.
+    fn time_for(&self, questions: u64) -> Duration {
+        let near = self
+            .attached
+            .iter()
+            .map(|attached| attached.pace.time_for(questions * attached.addresses / self.addresses.max(1)));
+        near.fold(self.pace.time_for(questions), Duration::max)
     }
 
     /// Addresses that neither answered nor are out of reach.
@@ -488,6 +539,12 @@ impl Sweep {
     }
 }
 
+fn attached(net: ipnet::IpNet, rate: u32, targets: &Targets) -> Attached {
+    let inside = Addresses::from(net);
+    let addresses = targets.groups().iter().map(|group| group.addresses.within(&inside).len()).sum();
+    Attached { net, pace: Pace::new(Some(rate)), addresses }
+}
+
 /// What a sweep will cost when nobody answers, which is the most: packets, and time.
 pub fn forecast(
     targets: &Targets,
@@ -506,19 +563,18 @@ pub fn forecast(
 }
 
 /// The passes, in order.
-fn steps(credentials: usize, retries: u32, timeout: Option<Duration>) -> Vec<Step> {
+fn steps(credentials: usize, retries: u32) -> Vec<Step> {
     let mut steps = Vec::new();
     for round in 0..=retries {
         for credential in 0..credentials {
-            // Within a retry the credentials follow each other without a wait.
-            let wait = if round == 0 || credential + 1 == credentials { WAIT_BETWEEN } else { Duration::ZERO };
-            steps.push(Step { round, credential, wait });
-        }
-    }
-    if let Some(last) = steps.last_mut() {
-        last.wait = timeout.unwrap_or(WAIT_LAST);
-        if retries >= 2 {
-            last.wait = last.wait.max(WAIT_SLOW);
+            let gap = match (round, credential) {
+                (0, 0) => Duration::ZERO,
+                (2.., 0) if round == retries => GAP_SLOW,
+                (0, _) | (_, 0) => GAP,
+                // Within a retry the credentials follow each other without a gap.
+                _ => Duration::ZERO,
+            };
+            steps.push(Step { round, credential, gap });
         }
     }
     steps

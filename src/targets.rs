@@ -215,6 +215,13 @@ impl Addresses {
     }
 }
 
+impl From<ipnet::IpNet> for Addresses {
+    /// All addresses of the network, its own and the broadcast address among them.
+    fn from(net: ipnet::IpNet) -> Self {
+        Self::of(vec![Range { first: net.network(), last: net.broadcast() }])
+    }
+}
+
 impl FromIterator<IpAddr> for Addresses {
     /// Runs of neighbours in order take the room of one range while they are collected.
     fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
