@@ -18,7 +18,14 @@ use meterpost_wire::counters::CounterKey;
 use meterpost_wire::reading::Basis;
 use serde_json::{Map, Value, json};
 
-static LIBRARY: LazyLock<Library> = LazyLock::new(Library::builtin);
+/// The mapping files as they lie in `pmd/`, so that a changed one is judged without a build; `pmds.rs` looks at those inside
+/// the program.
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let library = Library::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("pmd")).unwrap();
+    let faults: Vec<String> = library.faults.iter().map(ToString::to_string).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    library
+});
 
 /// Families of which at least this share must be right, in percent, each.
 const BAR: f64 = 90.0;
