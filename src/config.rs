@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 pub use fault::{ConfigError, Fault};
 pub use places::Places;
@@ -85,9 +86,18 @@ pub struct Window {
 }
 
 impl Window {
-    /// Whether a time of day lies inside.
-    pub fn holds(self, time: Time) -> bool {
-        if self.from <= self.to { (self.from..self.to).contains(&time) } else { time >= self.from || time < self.to }
+    /// When it closes; `None` outside. A closing time that the clocks jump over is the end of the jump.
+    pub fn closes(self, now: &Zoned) -> Option<Timestamp> {
+        let time = now.time();
+        let last_day = match self.from <= self.to {
+            true if (self.from..self.to).contains(&time) => now.date(),
+            false if time >= self.from => now.date().tomorrow().ok()?,
+            false if time < self.to => now.date(),
+            _ => return None,
+        };
+        let closes = now.time_zone().to_timestamp(last_day.to_datetime(self.to)).ok()?;
+        // in the hour that comes twice it closes the first time
+        Some(closes).filter(|closes| *closes > now.timestamp())
     }
 }
 

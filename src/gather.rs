@@ -37,6 +37,8 @@ pub struct Progress {
     pub sweep: sweep::Progress,
     /// Sighted devices that were read, or found to be none of ours.
     pub done: u64,
+    /// Those of them that are printers.
+    pub printers: u64,
     /// Sighted devices that are being read or wait for it.
     pub to_come: u64,
 }
@@ -50,7 +52,7 @@ pub enum Unread {
     Broken,
 }
 
-/// Runs a sweep to its end and `read` for every sighting; devices that were not read to the end go to `unread`. Ends
+/// Runs a sweep to its end and `read`, which says whether it is a printer, for every sighting; devices that were not read to the end go to `unread`. Ends
 /// early, with what was found by then, when `stop` does.
 pub async fn gather<R, F>(
     sweep: Sweep,
@@ -63,7 +65,7 @@ pub async fn gather<R, F>(
 ) -> io::Result<Outcome>
 where
     R: Fn(Sighting) -> F,
-    F: Future<Output = ()> + Send + 'static,
+    F: Future<Output = bool> + Send + 'static,
 {
     let (sighted, mut sightings) = mpsc::channel(SIGHTINGS_WAITING);
     let told = Arc::new(Mutex::new(sweep::Progress::default()));
@@ -80,7 +82,7 @@ where
     });
 
     let mut queue: VecDeque<Sighting> = VecDeque::new();
-    let mut reading: JoinSet<()> = JoinSet::new();
+    let mut reading: JoinSet<bool> = JoinSet::new();
     let mut at: HashMap<Id, SocketAddr> = HashMap::new();
     let mut progress = Progress::default();
     let mut sweep_ended = false;
@@ -102,7 +104,10 @@ where
             Some(ended) = reading.join_next_with_id() => {
                 progress.done += 1;
                 let (id, error) = match ended {
-                    Ok((id, ())) => (id, None),
+                    Ok((id, is_printer)) => {
+                        progress.printers += u64::from(is_printer);
+                        (id, None)
+                    }
                     Err(error) => (error.id(), Some(error)),
                 };
                 if let (Some(address), Some(error)) = (at.remove(&id), error) {

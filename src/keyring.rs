@@ -56,8 +56,11 @@ pub enum KeyFileError {
         /// Its bytes.
         found: u64,
     },
-    /// Everybody on the machine can read it.
-    #[error("the machine key `{}` can be read by everybody (mode {mode:04o}): 0600 would be right", path.display())]
+    /// Everybody on the machine can read it. A group may: systemd's `LoadCredential` gives 0440.
+    #[error(
+        "the machine key `{}` can be read by everybody (mode {mode:04o}): 0600 would be right, 0640 at most",
+        path.display()
+    )]
     Exposed {
         /// The file.
         path: PathBuf,

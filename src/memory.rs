@@ -6,6 +6,9 @@
 //! - A row changes in the same transaction that queues the batch with its reading. So a device that was read and whose
 //!   batch was lost to a crash is read again as if never read.
 //! - It can always be forgotten: everything here is learned again by reading, except when an open alert arose.
+//! - A device that has not been seen for [`FORGOTTEN_DAYS`] days is forgotten with the batch that reports it unreachable
+//!   for the last time. One whose address nobody asks any more is in no report; it goes after [`UNASKED_DAYS`] days. Both
+//!   happen in the transaction of a sweep's last batch, so that nothing is forgotten of which the central was not told.
 //!
 //! A community or another secret is never here, only the name of the credential that holds it.
 
@@ -22,6 +25,14 @@ use crate::store::{StoreError, Tx};
 
 /// Open alerts that are remembered of one device; more are not reported as cleared.
 const ALERTS_MAX: usize = 100;
+
+/// A device that is asked and has not answered for so long is reported once more, and forgotten.
+pub const FORGOTTEN_DAYS: i64 = 90;
+
+/// A device that has not answered for so long is forgotten, whether its address is asked or not.
+pub const UNASKED_DAYS: i64 = 400;
+
+const DAY_S: i64 = 86_400;
 
 /// What is known of one device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +101,11 @@ fn same(a: &Alert, b: &Alert) -> bool {
 }
 
 impl Known {
+    /// Whether it has been gone for so long that the next report of it is the last.
+    pub fn is_gone(&self, now: Timestamp) -> bool {
+        self.seen_at.as_second() <= now.as_second() - FORGOTTEN_DAYS * DAY_S
+    }
+
     /// What is known after a reading, by what was known before it. `None` for one that brought nothing.
     pub fn after(before: Option<Self>, reading: &Reading, reached: Reached) -> Option<Self> {
         if matches!(reading.outcome, Outcome::Unreachable | Outcome::Denied) {
@@ -137,18 +153,11 @@ fn stands_in(count: &Count) -> bool {
 }
 
 fn device_name(keyring: &Keyring, key: &str) -> String {
-    keyring.names().look_up(&format!(
-        "device
-{key}"
-    ))
+    keyring.names().look_up(&format!("device\n{key}"))
 }
 
 fn address_name(keyring: &Keyring, address: &str, port: u16) -> String {
-    keyring.names().look_up(&format!(
-        "address
-{address}
-{port}"
-    ))
+    keyring.names().look_up(&format!("address\n{address}\n{port}"))
 }
 
 /// Remembers a device, in place of what was known. Its address points to it and to no other device any more; a device
@@ -187,6 +196,14 @@ pub fn not_seen_since(tx: &Tx<'_>, keyring: &Keyring, since: Timestamp) -> Resul
     let sql = "SELECT name, sealed FROM device WHERE seen < ?1 ORDER BY name";
     let rows = tx.rows(sql, [since.as_second()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.into_iter().filter_map(|(name, sealed)| open(keyring, name, sealed)).collect())
+}
+
+/// Forgets the devices with these keys, and those that nobody has seen for [`UNASKED_DAYS`] days.
+pub fn forget(tx: &Tx<'_>, keyring: &Keyring, keys: &[String], now: Timestamp) -> Result<(), StoreError> {
+    for key in keys {
+        tx.execute("DELETE FROM device WHERE name = ?1", [device_name(keyring, key)])?;
+    }
+    tx.execute("DELETE FROM device WHERE seen <= ?1", [now.as_second() - UNASKED_DAYS * DAY_S]).map(drop)
 }
 
 /// How many devices are known.

@@ -364,13 +364,14 @@ pub fn retry(tx: &Tx<'_>, sequence: u64, now: Timestamp) -> Result<(), OutboxErr
 }
 
 /// A person ends an item. What the central never acknowledged becomes a void `deleted`; a delivered item leaves none.
-pub fn delete(tx: &Tx<'_>, sequence: u64, now: Timestamp) -> Result<(), OutboxError> {
+/// Gives where it stood.
+pub fn delete(tx: &Tx<'_>, sequence: u64, now: Timestamp) -> Result<State, OutboxError> {
     let state = item(tx, sequence)?.state;
     tx.execute("DELETE FROM batch WHERE seq = ?1", [sql(sequence)])?;
     if state != State::Delivered {
         number::deleted(tx, sequence, now)?;
     }
-    Ok(())
+    Ok(state)
 }
 
 /// Ends what has been kept long enough, and gives the room back to the disk. The number of items that went.

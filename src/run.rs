@@ -5,6 +5,7 @@
 
 mod daemon;
 mod once;
+mod plans;
 mod queue;
 mod read;
 mod scan;
@@ -32,6 +33,7 @@ pub fn perform(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fai
         Command::Enroll(source) => queue::enroll(places, source, out),
         Command::Outbox(Outbox::List) => queue::list(places, out),
         Command::Outbox(Outbox::Show(sequence)) => queue::show(places, *sequence, out),
+        Command::Outbox(Outbox::Receipt(sequence)) => queue::receipt(places, *sequence, out),
         Command::Outbox(Outbox::Send) => once::send(invocation, out),
         Command::Outbox(Outbox::Resend(from, to)) => queue::resend(places, *from, *to, out),
         Command::Outbox(Outbox::Delete(sequence)) => queue::delete(places, *sequence, out),

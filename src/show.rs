@@ -10,6 +10,7 @@ mod json;
 mod sample;
 mod table;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -17,15 +18,17 @@ use meterpost_wire::Reading;
 use meterpost_wire::reading::Supply;
 
 use crate::snmp::Traffic;
+use crate::sweep::Verdict;
 
-pub use csv::csv;
+pub use csv::{csv, csv_of_verdicts};
 pub use json::json;
 pub use table::{Look, table};
 
 /// The readings as a `Devices` element, as it would stand in a batch: a scan has no site, no sequence and so no batch.
+/// With a line end behind it.
 pub fn xml(scan: &Scan) -> String {
     let readings: Vec<Reading> = scan.devices.iter().map(|device| device.reading.clone()).collect();
-    meterpost_wire::xml::encode_devices(&readings)
+    meterpost_wire::xml::encode_devices(&readings) + "\n"
 }
 
 /// Everything that one scan found, in memory: at most a /16 of verdicts and its printers.
@@ -58,16 +61,33 @@ pub struct Summary {
     pub traffic: Traffic,
 }
 
-/// What became of one address.
+/// What became of one address, or of one name that has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The address.
-    pub address: IpAddr,
-    /// The word of CONTRACT 2: `printer`, `not_printer`, `silent`, `unreachable`, `wrong_credential`, `excluded`,
-    /// `budget_ended`.
-    pub verdict: &'static str,
+    /// Where.
+    pub place: Place,
+    /// What it turned out to be.
+    pub verdict: Verdict,
     /// More, for people.
     pub detail: Option<String>,
+}
+
+/// What a finding is about. Addresses come before names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// An address.
+    Address(IpAddr),
+    /// A host name among the targets that does not resolve: there is no address to tell about.
+    Name(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 /// One printer address: its reading, and what of it never leaves the site.

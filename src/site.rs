@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{ContentKey, Kid};
+use meterpost_wire::receipt::{Submitted, verify_receipt, verify_refusal};
 
 pub use seal::{Gathered, Sealer, Summary, Terms};
 
@@ -18,7 +19,7 @@ use crate::enroll::{self, EnrollError, Taken};
 use crate::keyring::{KeyFileError, Keyring, SiteKeys};
 use crate::memory::{self, Known};
 use crate::open::{self, NotOpened, OpenedBatch};
-use crate::outbox::{self, Event, Item, OutboxError, Outcome, Tally};
+use crate::outbox::{self, Event, Item, OutboxError, Outcome, Rest, State, Tally};
 use crate::store::{Half, LockError, RunLock, Store, StoreError};
 
 /// Where a site lies.
@@ -68,6 +69,9 @@ pub enum SiteError {
     /// The way out.
     #[error(transparent)]
     Channel(#[from] BadChannel),
+    /// A receipt that was proven when it came and is not any more: the disk has changed it.
+    #[error("the receipt kept of item {0} proves nothing under this site's keys")]
+    Unproven(u64),
     /// A captured batch.
     #[error(transparent)]
     NotOpened(#[from] NotOpened),
@@ -123,6 +127,7 @@ impl Site {
 
     /// The same with a store that is open already.
     pub fn with_store(store: Store, key_file: &Path) -> Result<Self, SiteError> {
+        refuse_key_beside_the_data(key_file, store.directory())?;
         let keyring = Keyring::read(key_file)?;
         let sealed = store.read(|tx| tx.has_sealed_rows())?;
         let unlocked = match (keyring, sealed) {
@@ -140,10 +145,7 @@ impl Site {
     /// devices are learned again.
     pub fn enroll(paths: &Paths, token: &str, now: Timestamp) -> Result<(Self, Taken), SiteError> {
         let token = Enrolment::parse(token).map_err(EnrollError::from)?;
-        if resolved(&paths.key_file).starts_with(resolved(&paths.data_dir)) {
-            let (key, data) = (paths.key_file.clone(), paths.data_dir.clone());
-            return Err(KeyFileError::InDataDirectory { key, data }.into());
-        }
+        refuse_key_beside_the_data(&paths.key_file, &paths.data_dir)?;
         let store = Store::open(&paths.data_dir)?;
         let sealed = store.read(|tx| tx.has_sealed_rows())?;
         let (keyring, lost) = match Keyring::read(&paths.key_file)? {
@@ -251,7 +253,9 @@ impl Site {
     }
 
     /// A person ends an item; what the central never acknowledged becomes a void.
-    pub fn delete(&self, sequence: u64, now: Timestamp) -> Result<(), SiteError> {
+    ///
+    /// Gives where it stood.
+    pub fn delete(&self, sequence: u64, now: Timestamp) -> Result<State, SiteError> {
         Ok(self.store.write(|tx| outbox::delete(tx, sequence, now))?)
     }
 
@@ -263,6 +267,30 @@ impl Site {
             enroll::forget_unused_epochs(tx, &unlocked.keyring, &mut unlocked.keys)?;
             Ok::<_, StoreError>(gone)
         })?)
+    }
+
+    /// Keeps something that a person, and the central, should hear of.
+    pub fn note(&self, event: &Event) -> Result<(), SiteError> {
+        Ok(self.store.write(|tx| outbox::note(tx, event))?)
+    }
+
+    /// What the central signed about an item, a receipt or a refusal: its claims as JSON, proven once more. `None` when
+    /// there is neither.
+    pub fn receipt(&self, sequence: u64) -> Result<Option<String>, SiteError> {
+        let item = self.store.read(|tx| outbox::item(tx, sequence))?;
+        let Some(jws) = item.receipt else { return Ok(None) };
+        let keys = self.keys()?;
+        let submitted = Submitted { site: keys.site(), batch_id: &item.id, sequence, sha256: &item.sha256 };
+        let proven = keys.receipt_keys(item.epoch).iter().find_map(|key| {
+            let receipt = verify_receipt(&jws, key, &submitted).map(|receipt| receipt.to_json());
+            receipt.or_else(|_| verify_refusal(&jws, key, &submitted).map(|refusal| refusal.to_json())).ok()
+        });
+        proven.map(Some).ok_or(SiteError::Unproven(sequence))
+    }
+
+    /// When a channel tries again, and what it met; `None` when it does not rest.
+    pub fn rest(&self, channel: &str) -> Result<Option<Rest>, SiteError> {
+        Ok(self.store.read(|tx| outbox::rest(tx, channel))?)
     }
 
     /// What went wrong lately, newest first.
@@ -315,6 +343,14 @@ impl Site {
             self.store.read(|tx| Ok::<_, StoreError>((outbox::next_due(tx)?, outbox::rest(tx, channel)?)))?;
         Ok(due.map(|due| rest.map_or(due, |rest| due.max(rest.due_at))))
     }
+}
+
+/// Whoever takes a copy of the directory must not have the key to it.
+fn refuse_key_beside_the_data(key: &Path, data: &Path) -> Result<(), KeyFileError> {
+    if resolved(key).starts_with(resolved(data)) {
+        return Err(KeyFileError::InDataDirectory { key: key.to_owned(), data: data.to_owned() });
+    }
+    Ok(())
 }
 
 /// A path without links and relative parts, as far as it is there already.

@@ -169,7 +169,7 @@ struct ScanArguments {
     /// Packets a second; 0 is as fast as can be [default: 2000, and 256 into a subnet that this host is in]
     #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     rate: Option<u32>,
-    /// First wait for an answer of a printer that is read, as in `2`, `1.5s` or `500ms` [default: adaptive]
+    /// First wait for an answer of a printer, and the sweep's last wait, as in `2`, `1.5s` or `500ms` [default: adaptive]
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout: Option<Duration>,
     /// Further passes over what is silent; from 2 on the last one is the slow one
@@ -224,11 +224,16 @@ enum OutboxVerb {
     #[command(after_help = "Example: meterpost outbox list")]
     List,
     /// Open a batch and print its bytes as they are
-    #[command(after_help = "Example: meterpost outbox show 41 | xmllint --format -")]
+    #[command(
+        after_help = "Examples:\n  meterpost outbox show 41 | xmllint --format -\n  meterpost outbox show 41 --receipt"
+    )]
     Show {
         /// Its sequence, as `outbox list` has it
         #[arg(value_name = "SEQ")]
         sequence: u64,
+        /// Print what the central signed about it instead
+        #[arg(long)]
+        receipt: bool,
     },
     /// Deliver now what waits
     #[command(after_help = "Example: meterpost outbox send")]
@@ -247,7 +252,7 @@ enum OutboxVerb {
         #[arg(value_name = "SEQ")]
         sequence: u64,
     },
-    /// End a batch for good; the next one tells the central that it will not come
+    /// End a batch for good; the next one tells the central that it will not come, unless it has been delivered
     #[command(after_help = "Example: meterpost outbox delete 41")]
     Delete {
         /// Its sequence
@@ -311,7 +316,8 @@ impl Verb {
             }),
             Self::Preview => Command::Preview,
             Self::Outbox(OutboxVerb::List) => Command::Outbox(Outbox::List),
-            Self::Outbox(OutboxVerb::Show { sequence }) => Command::Outbox(Outbox::Show(sequence)),
+            Self::Outbox(OutboxVerb::Show { sequence, receipt: true }) => Command::Outbox(Outbox::Receipt(sequence)),
+            Self::Outbox(OutboxVerb::Show { sequence, .. }) => Command::Outbox(Outbox::Show(sequence)),
             Self::Outbox(OutboxVerb::Send) => Command::Outbox(Outbox::Send),
             Self::Outbox(OutboxVerb::Resend { range: (from, to) }) => Command::Outbox(Outbox::Resend(from, to)),
             Self::Outbox(OutboxVerb::Retry { sequence }) => Command::Outbox(Outbox::Resend(sequence, sequence)),
@@ -346,6 +352,10 @@ impl ScanArguments {
         };
         if !self.v3.is_empty() && matches!(self.snmp_version, Some(SnmpVersion::V1 | SnmpVersion::V2c)) {
             return Err(Failure::usage("`--v3` speaks version 3 only").hint("leave `--version` out"));
+        }
+        if self.sweep_only && self.format == Format::Xml {
+            return Err(Failure::usage("`--sweep-only` reads nothing that `--format xml` could show")
+                .hint("`table`, `json` and `csv` list what was found"));
         }
         let none_given = self.community.is_empty() && self.v3.is_empty() && self.credentials.is_empty();
         if none_given && self.snmp_version == Some(SnmpVersion::V3) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -31,20 +32,43 @@ pub fn start(invocation: &Invocation) {
     drop(started);
 }
 
-/// `2026-11-21T12:00:00+01:00`.
+/// An instant as people read it: `2026-11-21T12:00:00+01:00`.
+pub fn local(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
+/// An instant as the reader of this log takes it.
+pub fn instant(at: Timestamp, format: LogFormat) -> String {
+    match format {
+        LogFormat::Text => local(at, &TimeZone::system()),
+        LogFormat::Json => at.to_string(),
+    }
+}
+
 struct Local;
 
 impl FormatTime for Local {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        write!(w, "{}", clock::now().to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%:z"))
+        w.write_str(&local(clock::now(), &TimeZone::system()))
     }
 }
 
-/// `2026-11-21T11:00:00Z`.
 struct Utc;
 
 impl FormatTime for Utc {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
         write!(w, "{}", clock::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_local_time_with_its_zone() {
+        let at = "2026-11-21T14:00:00Z".parse().unwrap();
+        assert_eq!(local(at, &TimeZone::get("Europe/Berlin").unwrap()), "2026-11-21T15:00:00+01:00");
+        assert_eq!(instant(at, LogFormat::Json), "2026-11-21T14:00:00Z");
     }
 }

@@ -93,9 +93,15 @@ impl Fault {
             let place = table.unwrap_or_else(|| "the file".to_owned());
             return Self::at(text, &span, format!("`{place}` has no key {key}"));
         }
-        let key = key_at(text, span.start).map(|key| format!("`{key}`: ")).unwrap_or_default();
         let words = message.replace('\n', ", ").replace("expected i64", "expected a whole number");
-        Self::at(text, &span, key + &words)
+        // the reader speaks of types only where the syntax was right
+        let key =
+            key_at(text, span.start).filter(|_| message.starts_with("invalid type") || message == "duplicate key");
+        let what = match key {
+            Some(key) => format!("`{key}`: {words}"),
+            None => format!("this is not TOML: {words}"),
+        };
+        Self::at(text, &span, what)
     }
 }
 

@@ -158,6 +158,9 @@ impl Check<'_> {
             }
         };
         let is_v3 = matches!(version, Some((_, "3")));
+        if raw.community.is_some() || raw.community_file.is_some() || raw.community_env.is_some() {
+            self.beside_a_community(raw);
+        }
         let made = match (community, &raw.user) {
             (Some(community), None) if !is_v3 => Credential::community(name, community, versions),
             (None, Some(user)) if is_v3 || version.is_none() => Credential::user(
@@ -166,7 +169,7 @@ impl Check<'_> {
                     name: user.get_ref().clone(),
                     auth: self.protocol::<AuthProtocol>("auth", &raw.auth_protocol, auth, &span).ok()?,
                     privacy: self.protocol::<PrivProtocol>("priv", &raw.priv_protocol, privacy, &span).ok()?,
-                    context: raw.context.clone().unwrap_or_default(),
+                    context: raw.context.as_ref().map(|context| context.get_ref().clone()).unwrap_or_default(),
                 },
             ),
             _ => {
@@ -178,6 +181,26 @@ impl Check<'_> {
             }
         };
         made.map_err(|error| self.fault(&span, format!("`[[credentials]]` `{name}`: {error}"))).ok()
+    }
+
+    /// What only version 3 has would be ignored, and somebody would believe that it counts.
+    fn beside_a_community(&mut self, raw: &RawCredential) {
+        for (key, written) in [
+            ("context", &raw.context),
+            ("auth_protocol", &raw.auth_protocol),
+            ("auth_secret", &raw.auth_secret),
+            ("auth_secret_file", &raw.auth_secret_file),
+            ("auth_secret_env", &raw.auth_secret_env),
+            ("priv_protocol", &raw.priv_protocol),
+            ("priv_secret", &raw.priv_secret),
+            ("priv_secret_file", &raw.priv_secret_file),
+            ("priv_secret_env", &raw.priv_secret_env),
+        ] {
+            if let Some(written) = written.as_ref().filter(|written| !written.get_ref().is_empty()) {
+                let what = format!("`{key}` stands beside a community: only a `user` (version 3) has one");
+                self.fault(&written.span(), what);
+            }
+        }
     }
 
     fn protocol<P: FromStr<Err: std::fmt::Display>>(

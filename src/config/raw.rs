@@ -56,7 +56,7 @@ pub struct RawCredential {
     pub priv_secret: At<String>,
     pub priv_secret_file: At<String>,
     pub priv_secret_env: At<String>,
-    pub context: Option<String>,
+    pub context: At<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+
 use super::*;
 use crate::snmp::credential::Access;
 
@@ -39,14 +43,32 @@ fn every_key_of_the_example_is_known_and_loads_when_its_mark_is_taken_away() {
     assert!(!format!("{config:?}").contains("of the environment"), "a secret is never printed");
 }
 
-#[test]
-fn a_window_may_span_midnight() {
+/// When a window closes, seen from a time in Berlin.
+#[track_caller]
+fn check_window(window: (i8, i8), now: &str, closes: Option<&str>) {
     let at = |hour| Time::constant(hour, 0, 0, 0);
-    let night = Window { from: at(20), to: at(6) };
-    assert!(night.holds(at(20)) && night.holds(at(23)) && night.holds(at(5)));
-    assert!(!night.holds(at(6)) && !night.holds(at(12)));
-    let day = Window { from: at(6), to: at(20) };
-    assert!(day.holds(at(6)) && !day.holds(at(20)));
+    let window = Window { from: at(window.0), to: at(window.1) };
+    let now: Timestamp = now.parse().unwrap();
+    let found = window.closes(&now.to_zoned(TimeZone::get("Europe/Berlin").unwrap()));
+    assert_eq!(found.map(|at| at.to_string()).as_deref(), closes, "{window:?} at {now}");
+}
+
+#[test]
+fn a_window_closes_on_the_same_day_or_after_midnight() {
+    check_window((6, 20), "2026-11-21T04:59:59Z", None);
+    check_window((6, 20), "2026-11-21T05:00:00Z", Some("2026-11-21T19:00:00Z"));
+    check_window((6, 20), "2026-11-21T19:00:00Z", None);
+    check_window((20, 6), "2026-11-21T19:00:00Z", Some("2026-11-22T05:00:00Z"));
+    check_window((20, 6), "2026-11-22T04:00:00Z", Some("2026-11-22T05:00:00Z"));
+    check_window((20, 6), "2026-11-22T05:00:00Z", None);
+}
+
+#[test]
+fn a_window_closes_once_where_the_clocks_change() {
+    // 02:00 to 03:00 is jumped over, then comes twice
+    check_window((0, 2), "2026-03-29T00:30:00Z", Some("2026-03-29T01:00:00Z"));
+    check_window((0, 3), "2026-10-24T23:30:00Z", Some("2026-10-25T02:00:00Z"));
+    check_window((0, 3), "2026-10-25T01:30:00Z", Some("2026-10-25T02:00:00Z"));
 }
 
 /// Each case is a file and everything that is said about it; `UPDATE_EXPECT=1` writes what is said now.

@@ -18,6 +18,7 @@ use ureq::{Agent, Proxy, Timeout};
 use zeroize::Zeroizing;
 
 use super::{Channel, Outgoing, SendError, Sent};
+use crate::clock;
 use crate::keyring::SiteKeys;
 use answer::Reply;
 
@@ -117,7 +118,8 @@ impl Soap {
             .header("Authorization", bearer.as_str());
         let response = request.send(body.as_bytes()).map_err(|error| failure(&error))?;
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let (status, retry_after) = (response.status().as_u16(), retry_after.map(str::to_owned));
+        let retry_after = retry_after.and_then(|text| answer::retry_after(text, clock::now()));
+        let status = response.status().as_u16();
         // one byte more than is looked at, of what comes out of any compression
         let mut body = Vec::new();
         let read = response.into_body().into_reader().take(soap::ANSWER_MAX as u64 + 1).read_to_end(&mut body);

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Progress;
 
-/// A bar that shows addresses, answers, devices read and the time left; nothing when `quiet` or stderr is no terminal.
+/// A bar that shows addresses, answers, printers and the time left; nothing when `quiet` or stderr is no terminal.
 /// It is wiped away when dropped.
 pub struct Bar(Option<ProgressBar>);
 
@@ -44,13 +44,14 @@ impl Drop for Bar {
 
 fn message(progress: &Progress) -> String {
     let sweep = &progress.sweep;
-    let read = format!("{} of {} read", progress.done, progress.done + progress.to_come);
+    let printers = format!("{} printer{}", progress.printers, if progress.printers == 1 { "" } else { "s" });
+    // how long a reading takes nobody knows before it is over
     let left = match (sweep.left, progress.to_come) {
         (Duration::ZERO, 0) => String::new(),
-        (Duration::ZERO, _) => ", reading".to_owned(),
+        (Duration::ZERO, to_come) => format!(", reading {to_come}"),
         (left, _) => format!(", {}:{:02} left", left.as_secs() / 60, left.as_secs() % 60),
     };
-    format!("{} of {} addresses, {} answered, {read}{left}", sweep.asked, sweep.addresses, sweep.answered)
+    format!("{} of {} addresses, {} answered, {printers}{left}", sweep.asked, sweep.addresses, sweep.answered)
 }
 
 #[cfg(test)]
@@ -59,7 +60,7 @@ mod tests {
     use crate::sweep;
 
     #[test]
-    fn the_message_names_addresses_answers_devices_and_the_time_left() {
+    fn the_message_names_addresses_answers_printers_and_the_time_left() {
         let sweep = sweep::Progress {
             addresses: 254,
             asked: 120,
@@ -67,9 +68,9 @@ mod tests {
             left: Duration::from_secs(67),
             ..Default::default()
         };
-        let mut progress = Progress { sweep, done: 1, to_come: 2 };
-        assert_eq!(message(&progress), "120 of 254 addresses, 3 answered, 1 of 3 read, 1:07 left");
+        let mut progress = Progress { sweep, done: 1, printers: 1, to_come: 2 };
+        assert_eq!(message(&progress), "120 of 254 addresses, 3 answered, 1 printer, 1:07 left");
         progress.sweep.left = Duration::ZERO;
-        assert_eq!(message(&progress), "120 of 254 addresses, 3 answered, 1 of 3 read, reading");
+        assert_eq!(message(&progress), "120 of 254 addresses, 3 answered, 1 printer, reading 2");
     }
 }

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::memory::Known;
 use crate::pmd::Library;
 use crate::read::{self, DeviceRead, Learned, NotRead};
-use crate::show::Finding;
+use crate::show::{Finding, Place};
 use crate::snmp::{Agent, Credential, Network, Session, Traffic, Unanswered};
 use crate::sweep::{Sighting, Verdict};
 
@@ -148,7 +148,7 @@ fn worse(
 }
 
 fn nothing(sighting: &Sighting, verdict: Verdict, detail: Option<String>, traffic: Traffic) -> Found {
-    Found::Nothing(Finding { address: sighting.address.ip(), verdict: verdict.as_str(), detail }, traffic)
+    Found::Nothing(Finding { place: Place::Address(sighting.address.ip()), verdict, detail }, traffic)
 }
 
 /// What it says of itself, in one line of at most 80 characters.

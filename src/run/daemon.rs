@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::read::Circumstances;
 use super::signal::Stop;
 use super::{configuration, failed, once, runtime};
-use crate::cli::{Exit, Failure, Invocation, Run};
+use crate::cli::{Exit, Failure, Invocation, LogFormat, Run, log};
 use crate::clock;
 use crate::config::{Config, Places};
 use crate::deliver::Hurry;
@@ -28,6 +28,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// What both loops know.
 struct Daemon {
     places: Places,
+    log_format: LogFormat,
     config: Config,
     circumstances: Circumstances,
     /// Something was sealed.
@@ -55,6 +56,7 @@ pub fn run(run: Run, invocation: &Invocation) -> Result<Exit, Failure> {
     drop(site);
     let daemon = Daemon {
         places: invocation.places.clone(),
+        log_format: invocation.log_format,
         config,
         circumstances: Circumstances { quiet: true, ..once::circumstances(invocation) },
         sealed: Notify::new(),
@@ -95,7 +97,7 @@ impl Daemon {
                     later(now, TRY_AGAIN)
                 }
             };
-            tracing::info!(%due, "next reading");
+            tracing::info!(due = %log::instant(due, self.log_format), "next reading");
             if self.wait_until(due).await.is_break() {
                 return;
             }

@@ -43,7 +43,7 @@ pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
         if !quiet {
             print(out, &read_text(&report))?;
         }
-        if report.end.is_none() {
+        if report.end == read::End::Stopped {
             exit = Exit::InPart;
         }
     }
@@ -187,13 +187,24 @@ pub fn read_text(report: &read::Report) -> String {
         }
     };
     match &report.end {
-        Some(end) => format!(
-            "{} asked, {} answered, {}; {sealed}\n",
-            count(end.addresses, "address", "addresses"),
-            end.answered,
-            count(end.printers, "printer", "printers"),
-        ),
-        None => format!("stopped before the end; {sealed}\n"),
+        read::End::Swept(end) => {
+            let mut not_asked = String::new();
+            if report.sections.unresolved > 0 {
+                let names = report.sections.unresolved as u32;
+                not_asked += &format!("; {} no address", count(names, "name has", "names have"));
+            }
+            if report.sections.outside > 0 {
+                not_asked += &format!("; {} `[[sweep]]` outside its window", report.sections.outside);
+            }
+            format!(
+                "{} asked, {} answered, {}; {sealed}{not_asked}\n",
+                count(end.addresses, "address", "addresses"),
+                end.answered,
+                count(end.printers, "printer", "printers"),
+            )
+        }
+        read::End::Stopped => format!("stopped before the end; {sealed}\n"),
+        read::End::NothingOpen => "nobody asked: every `[[sweep]]` is outside its window; nothing sealed\n".to_owned(),
     }
 }
 

@@ -3,16 +3,17 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::ContentKey;
 
 use super::{failed, print, print_bytes};
-use crate::cli::{Exit, Failure, OpenWith, TokenSource};
+use crate::cli::{Exit, Failure, OpenWith, TokenSource, log};
 use crate::clock;
 use crate::config::Places;
 use crate::open;
-use crate::outbox::Item;
+use crate::outbox::{Item, Rest, State};
 use crate::site::{Paths, Site};
 use crate::store;
 
@@ -56,20 +57,40 @@ pub fn enroll(places: &Places, source: &TokenSource, out: &mut dyn Write) -> Res
 
 /// One line for each item, oldest first.
 pub fn list(places: &Places, out: &mut dyn Write) -> Result<Exit, Failure> {
-    print(out, &table(&site(places)?.items().map_err(failed)?, &TimeZone::system()))
+    let site = site(places)?;
+    let (items, rest) = (site.items().map_err(failed)?, site.rest("https").map_err(failed)?);
+    print(out, &table(&items, rest.as_ref(), &TimeZone::system()))
 }
 
-fn table(items: &[Item], zone: &TimeZone) -> String {
+/// `rest` is that of the channel that waiting items go by.
+fn table(items: &[Item], rest: Option<&Rest>, zone: &TimeZone) -> String {
     if items.is_empty() {
         return "the outbox is empty\n".to_owned();
     }
-    let mut text =
-        format!("{:>6}  {:<11}  {:<25}  {:>7}  {:>7}  LAST ERROR\n", "SEQ", "STATE", "QUEUED", "DEVICES", "BYTES");
+    let local = |at: Timestamp| log::local(at, zone);
+    let mut text = format!(
+        "{:>6}  {:<11}  {:<25}  {:>7}  {:>7}  WHAT BECAME OF IT\n",
+        "SEQ", "STATE", "QUEUED", "DEVICES", "BYTES"
+    );
     for item in items {
-        let queued_at = item.queued_at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z");
-        let (state, error) = (item.state.as_str(), item.last_error.as_deref().unwrap_or_default());
+        let became = match (item.state, &item.last_error, rest) {
+            (State::Waiting, None, None) if item.attempts == 0 => "not tried yet".to_owned(),
+            (State::Waiting, error, rest) => {
+                let due = rest.map_or(item.due_at, |rest| item.due_at.max(rest.due_at));
+                let tries = item.attempts + rest.map_or(0, |rest| rest.attempts);
+                let error = error.as_deref().or(rest.map(|rest| rest.last_error.as_str()));
+                let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+                format!("due {}, {tries} {} failed{error}", local(due), if tries == 1 { "try" } else { "tries" })
+            }
+            (State::Delivered, ..) => format!("delivered {}", local(item.since)),
+            (State::HandedOver, ..) => format!("handed over {}", local(item.since)),
+            (State::SetAside, error, _) => {
+                format!("set aside {}: {}", local(item.since), error.as_deref().unwrap_or("by a person"))
+            }
+        };
+        let (state, queued_at) = (item.state.as_str(), local(item.queued_at));
         let line = format!(
-            "{:>6}  {state:<11}  {queued_at}  {:>7}  {:>7}  {error}",
+            "{:>6}  {state:<11}  {queued_at}  {:>7}  {:>7}  {became}",
             item.sequence, item.devices, item.size_bytes
         );
         text += line.trim_end();
@@ -81,6 +102,16 @@ fn table(items: &[Item], zone: &TimeZone) -> String {
 /// What is inside an item, byte for byte.
 pub fn show(places: &Places, sequence: u64, out: &mut dyn Write) -> Result<Exit, Failure> {
     print_bytes(out, &site(places)?.show(sequence).map_err(failed)?.xml)
+}
+
+/// What the central signed about an item.
+pub fn receipt(places: &Places, sequence: u64, out: &mut dyn Write) -> Result<Exit, Failure> {
+    match site(places)?.receipt(sequence).map_err(failed)? {
+        Some(claims) => print(out, &format!("{claims}\n")),
+        None => {
+            Err(Failure::failed(format!("item {sequence} has no receipt")).hint("`meterpost outbox list` says why"))
+        }
+    }
 }
 
 /// Proves every token: its hash, and that the site's keys open it. What fails is set aside.
@@ -121,8 +152,14 @@ pub fn resend(places: &Places, from: u64, to: u64, out: &mut dyn Write) -> Resul
 
 /// A person ends an item for good.
 pub fn delete(places: &Places, sequence: u64, out: &mut dyn Write) -> Result<Exit, Failure> {
-    site(places)?.delete(sequence, clock::now()).map_err(failed)?;
-    print(out, &format!("{sequence} deleted; the next batch tells the central that it will not come\n"))
+    let from = site(places)?.delete(sequence, clock::now()).map_err(failed)?;
+    let consequence = match from {
+        State::Delivered => "the central has it",
+        State::Waiting | State::HandedOver | State::SetAside => {
+            "the next batch tells the central that it will not come"
+        }
+    };
+    print(out, &format!("{sequence} deleted; {consequence}\n"))
 }
 
 /// Prints what is inside a captured token.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,26 +14,28 @@ use meterpost_wire::batch::Collector;
 use meterpost_wire::reading::{self, Reading, Scope};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::{failed, world};
+use super::failed;
+use super::plans::{Plan, Plans, Sections, plans, promise};
 use crate::batch::{self, SweepEnd, SweepStart};
 use crate::cli::Failure;
 use crate::clock;
-use crate::config::{Config, Sweep as Section};
+use crate::config::Config;
 use crate::gather::bar::Bar;
 use crate::gather::{self, Found, Printer, Reader, Unread};
 use crate::memory::{Known, Reached};
+use crate::outbox::Event;
 use crate::pmd::Library;
+use crate::show::{Finding, Place};
 use crate::site::{Gathered, Site, SiteError, Summary, Terms};
-use crate::snmp::{Credential, Network, NetworkOptions, probe};
-use crate::sweep::{self, Options, Outcome, Rate, Sweep, Verdict};
-use crate::targets::{Addresses, Group, Targets};
+use crate::snmp::{Credential, Network, NetworkOptions};
+use crate::sweep::{self, Outcome, Sweep, Verdict};
+use crate::targets::Addresses;
+
+/// The clock is looked at so often while a window is open.
+const CLOCK_LOOKED_AT_EVERY: Duration = Duration::from_secs(20);
 
 /// Readings that may wait for the seal.
 const WAITING_MAX: usize = 8;
-
-/// How much later than the next reading a batch may come before its absence is worth an alarm: a sweep and a delivery of
-/// ordinary length.
-const PROMISE_SLACK: Duration = Duration::from_secs(60 * 60);
 
 /// What a pass needs besides the configuration.
 #[derive(Clone, Debug)]
@@ -47,12 +49,25 @@ pub struct Circumstances {
 }
 
 /// What a pass came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Report {
-    /// The end of the sweep, as the last batch tells it.
-    pub end: Option<SweepEnd>,
+    /// How it ended.
+    pub end: End,
     /// What was sealed.
     pub sealed: Summary,
+    /// What became of the configuration's sections.
+    pub sections: Sections,
+}
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With its sweep, as the last batch tells it.
+    Swept(SweepEnd),
+    /// A person or the system stopped it.
+    Stopped,
+    /// Before it began: every section was outside its window. Nothing was asked, and there is no batch.
+    NothingOpen,
 }
 
 /// What the taker of a gathering is told: any number of devices, then how it ended. A channel that closes without an end
@@ -82,7 +97,13 @@ pub async fn pass(
     stop: impl Future<Output = ()>,
 ) -> Result<Report, Failure> {
     let started_at = clock::now();
-    let plans = plans(config, &circumstances.config_dir, started_at)?;
+    let plans = plans(config, &circumstances.config_dir)?;
+    if plans.unresolved > 0 {
+        // a name is an address: the central learns that there is one, the log which
+        let text = "a name among the targets of a `[[sweep]]` has no address".to_owned();
+        let event = Event { at: started_at, code: "unresolved".to_owned(), text };
+        site.note(&event).map_err(failed)?;
+    }
     let (tell, told) = mpsc::channel(WAITING_MAX);
     let sealing = tokio::task::spawn_blocking({
         let (site, terms) = (Arc::clone(site), terms(config, site, circumstances, started_at)?);
@@ -92,11 +113,20 @@ pub async fn pass(
     tokio::pin!(gathering, sealing);
     tokio::select! {
         gathered = &mut gathering => {
-            let report = sealing.await.map_err(Failure::failed)?.map_err(failed)?;
-            gathered.map(|()| report)
+            let (end, sealed) = sealing.await.map_err(Failure::failed)?.map_err(failed)?;
+            let sections = gathered?;
+            let end = match end {
+                Some(end) => End::Swept(end),
+                None if sections.none_open() => End::NothingOpen,
+                None => End::Stopped,
+            };
+            Ok(Report { end, sealed, sections })
         }
         // it ends before the gathering only when something is wrong: nobody takes readings any more
-        sealed = &mut sealing => sealed.map_err(Failure::failed)?.map_err(failed),
+        sealed = &mut sealing => {
+            let (_, sealed) = sealed.map_err(Failure::failed)?.map_err(failed)?;
+            Ok(Report { end: End::Stopped, sealed, sections: Sections::default() })
+        }
     }
 }
 
@@ -108,7 +138,7 @@ pub async fn preview(
     stop: impl Future<Output = ()>,
 ) -> Result<Vec<String>, Failure> {
     let started_at = clock::now();
-    let plans = plans(config, &circumstances.config_dir, started_at)?;
+    let plans = plans(config, &circumstances.config_dir)?;
     let terms = terms(config, site, circumstances, started_at)?;
     let (tell, mut told) = mpsc::channel(WAITING_MAX);
     let mut gathered = Vec::new();
@@ -122,15 +152,20 @@ pub async fn preview(
         }
     };
     let (gathering, ()) = tokio::join!(gather_all(site, config, plans, tell, circumstances.quiet, stop), taking);
-    gathering?;
-    let Some(ended) = ended else { return Err(Failure::failed("stopped before everything was read")) };
+    let sections = gathering?;
+    let Some(ended) = ended else {
+        return Err(match sections.none_open() {
+            true => Failure::failed("every `[[sweep]]` is outside its window: a run would ask nobody now"),
+            false => Failure::failed("stopped before everything was read"),
+        });
+    };
     let read: HashSet<String> = gathered.iter().map(|device| device.reading.key.clone()).collect();
     gathered.extend(unanswered(site, &ended, &read, started_at).map_err(failed)?);
     site.preview(terms, gathered, &ended.end, clock::now()).map_err(failed)
 }
 
 /// Takes readings and queues batches, until it is told the end.
-fn seal(site: &Site, terms: Terms, mut told: mpsc::Receiver<Told>) -> Result<Report, SiteError> {
+fn seal(site: &Site, terms: Terms, mut told: mpsc::Receiver<Told>) -> Result<(Option<SweepEnd>, Summary), SiteError> {
     let started_at = terms.start.started_at;
     let mut sealer = site.sealer(terms)?;
     let mut read = HashSet::new();
@@ -145,11 +180,11 @@ fn seal(site: &Site, terms: Terms, mut told: mpsc::Receiver<Told>) -> Result<Rep
                     sealer.push(device, clock::now())?;
                 }
                 let sealed = sealer.finish(&ended.end, clock::now())?;
-                return Ok(Report { end: Some(ended.end), sealed });
+                return Ok((Some(ended.end), sealed));
             }
         }
     }
-    Ok(Report { end: None, sealed: sealer.break_off(clock::now())? })
+    Ok((None, sealer.break_off(clock::now())?))
 }
 
 /// Known devices whose address was asked and that are in no reading: they did not answer, or refused.
@@ -197,6 +232,8 @@ fn terms(config: &Config, site: &Site, circumstances: &Circumstances, started_at
         collector: Collector {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            // the mapping files inside the program
+            pack_version: Some(0),
             ..Collector::default()
         },
         due_next: promise(config, &own, started_at),
@@ -205,63 +242,6 @@ fn terms(config: &Config, site: &Site, circumstances: &Circumstances, started_at
         uptime_seconds: Some(circumstances.up_since.elapsed().as_secs()),
         queue_bytes_max: config.limits.queue_bytes_max,
     })
-}
-
-/// The instant by which the next batch is promised: the next reading, then the next sending, and an hour.
-fn promise(config: &Config, site: &str, now: Timestamp) -> Option<Timestamp> {
-    let read = config.read.clone()?.spread(site).next_after(now)?;
-    let sent = match config.send.clone() {
-        Some(send) => send.spread(site).next_after(read)?,
-        None => read,
-    };
-    sent.checked_add(PROMISE_SLACK).ok()
-}
-
-/// One sweep: whom it asks, and how.
-struct Plan {
-    targets: Targets,
-    options: Options,
-}
-
-/// The sections whose window is open now, those that are asked in the same way together.
-fn plans(config: &Config, dir: &Path, now: Timestamp) -> Result<Vec<Plan>, Failure> {
-    let time = now.to_zoned(config.timezone.clone()).time();
-    let attached = probe::attached();
-    let mut plans: Vec<Plan> = Vec::new();
-    for section in &config.sweeps {
-        if section.window.is_some_and(|window| !window.holds(time)) {
-            tracing::info!(targets = ?section.targets, "outside its window, not asked now");
-            continue;
-        }
-        let rate: Rate = section.rate.map(Into::into).unwrap_or_default();
-        let options = Options { rate, retries: section.retries, timeout: None, attached: attached.clone() };
-        let Some((group, exclude)) = group(section, dir)? else { continue };
-        match plans.iter_mut().find(|plan| plan.options == options) {
-            Some(plan) => plan.targets.add(group, &exclude).map_err(Failure::usage)?,
-            None => {
-                let mut targets = Targets::default();
-                targets.add(group, &exclude).map_err(Failure::usage)?;
-                plans.push(Plan { targets, options });
-            }
-        }
-    }
-    Ok(plans)
-}
-
-/// Whom a section asks, and whom not. Names that do not resolve are told and cost nobody else; `None` when one of them is
-/// excluded, because then it is not known who must not be asked.
-fn group(section: &Section, dir: &Path) -> Result<Option<(Group, Addresses)>, Failure> {
-    let targets = world::look_up(&section.targets, dir).map_err(Failure::usage)?;
-    let exclude = world::look_up(&section.exclude, dir).map_err(Failure::usage)?;
-    for error in &targets.unresolved {
-        tracing::warn!("{error}; not asked now");
-    }
-    if let Some(error) = exclude.unresolved.first() {
-        tracing::warn!("`exclude`: {error}; the targets of its `[[sweep]]` are not asked now");
-        return Ok(None);
-    }
-    let group = Group { addresses: targets.addresses, port: section.port, credentials: section.credentials.clone() };
-    Ok(Some((group, exclude.addresses)))
 }
 
 /// Why a gathering ends before its time.
@@ -274,15 +254,15 @@ enum Halt {
     Person,
 }
 
-/// Runs the sweeps one after the other and tells what they bring.
+/// Runs the sweeps one after the other, each if its window is open then and until it closes, and tells what they bring.
 async fn gather_all(
     site: &Arc<Site>,
     config: &Config,
-    plans: Vec<Plan>,
+    Plans { plans, unresolved }: Plans,
     tell: mpsc::Sender<Told>,
     quiet: bool,
     stop: impl Future<Output = ()>,
-) -> Result<(), Failure> {
+) -> Result<Sections, Failure> {
     let (halt, halted) = watch::channel(Halt::No);
     let watching = async {
         let why = tokio::select! {
@@ -308,7 +288,17 @@ async fn gather_all(
         let tally = Arc::new(Mutex::new(Tally::default()));
         let looking_up = Arc::new(Semaphore::new(1));
         let mut asked = Vec::new();
-        for Plan { targets, options } in plans {
+        let mut sections = Sections { unresolved, ..Sections::default() };
+        for Plan { targets, options, window, sections: of_plan } in plans {
+            let closes = match window.map(|window| window.closes(&clock::now().to_zoned(config.timezone.clone()))) {
+                None => None,
+                Some(Some(closes)) => Some(closes),
+                Some(None) => {
+                    sections.outside += of_plan;
+                    continue;
+                }
+            };
+            sections.asked += of_plan;
             let sweep = Sweep::new(&targets, &credentials, &options).map_err(Failure::usage)?;
             let bar = Bar::new(quiet);
             let outcome = gather::gather(
@@ -321,33 +311,55 @@ async fn gather_all(
                 },
                 |address, why| tally.lock().unwrap_or_else(PoisonError::into_inner).unread(address, why),
                 |progress| bar.show(progress),
-                until(halted.clone()),
+                until(halted.clone(), closes),
             );
             let outcome = outcome.await.map_err(|error| Failure::failed(format!("the sweep broke off: {error}")))?;
             asked
                 .extend(targets.groups().iter().map(|group| (group.addresses.without(&outcome.not_asked), group.port)));
             tally.lock().unwrap_or_else(PoisonError::into_inner).add(&outcome);
         }
-        if *halted.borrow() != Halt::Person {
+        if *halted.borrow() != Halt::Person && !sections.none_open() {
             let tally = std::mem::take(&mut *tally.lock().unwrap_or_else(PoisonError::into_inner));
             // without a taker the error of the sealing says why
             let _ = tell.send(Told::Ended(tally.ended(asked))).await;
         }
-        Ok(())
+        Ok(sections)
     };
     tokio::select! {
         gathered = gathering => gathered,
-        () = watching => Ok(()),
+        () = watching => Ok(Sections::default()),
     }
 }
 
-async fn until(mut halted: watch::Receiver<Halt>) {
-    if halted.wait_for(|halt| *halt != Halt::No).await.is_err() {
-        std::future::pending::<()>().await;
+/// Ends when the pass does, or when the window closes.
+async fn until(mut halted: watch::Receiver<Halt>, closes: Option<Timestamp>) {
+    let halted = async {
+        if halted.wait_for(|halt| *halt != Halt::No).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let closed = async {
+        match closes {
+            Some(closes) => wait_for(closes).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = halted => {}
+        () = closed => {}
     }
 }
 
-/// Reads one device and tells it.
+/// Waits for a time of the wall clock, which is looked at often: a host may sleep, and clocks are set.
+async fn wait_for(due: Timestamp) {
+    while let Ok(left) = Duration::try_from(due.duration_since(clock::now()))
+        && !left.is_zero()
+    {
+        tokio::time::sleep(left.min(CLOCK_LOOKED_AT_EVERY)).await;
+    }
+}
+
+/// Reads one device and tells it; whether it is a printer.
 async fn tell_device(
     site: Arc<Site>,
     reader: Arc<Reader>,
@@ -355,7 +367,7 @@ async fn tell_device(
     tell: mpsc::Sender<Told>,
     looking_up: Arc<Semaphore>,
     sighting: sweep::Sighting,
-) {
+) -> bool {
     let at = sighting.address;
     let known = known_at(&site, at, &looking_up).await;
     let found = gather::read(&reader, &sighting, known.as_ref()).await;
@@ -364,16 +376,17 @@ async fn tell_device(
         tally.found(&found);
         match found {
             Found::Printer(printer) => printer,
-            Found::Nothing(..) => return,
+            Found::Nothing(..) => return false,
         }
     };
-    let Printer { address, credential, reading: Some(reading), lessons, .. } = *printer else { return };
+    let Printer { address, credential, reading: Some(reading), lessons, .. } = *printer else { return true };
     // without a taker the error of the sealing says why
-    let Ok(place) = tell.reserve().await else { return };
+    let Ok(place) = tell.reserve().await else { return true };
     // the memory's format takes five times the room: only now
     let learned = lessons.map(|lessons| lessons.to_value()).unwrap_or_default();
     let reached = Reached { address: address.ip().to_string(), port: address.port(), credential, learned };
     place.send(Told::Device(Box::new(Gathered { reading, reached: Some(reached) })));
+    true
 }
 
 /// What is known of the device at an address. The store may have to wait for the seal's commit, so it is asked on a thread
@@ -404,14 +417,14 @@ struct Tally {
 impl Tally {
     fn found(&mut self, found: &Found) {
         let verdict = match found {
-            Found::Printer(_) => Verdict::Printer.as_str(),
+            Found::Printer(_) => Verdict::Printer,
             Found::Nothing(finding, _) => finding.verdict,
         };
-        *self.verdicts.entry(verdict).or_default() += 1;
-        if let Found::Nothing(finding, _) = found
-            && verdict == Verdict::WrongCredential.as_str()
+        *self.verdicts.entry(verdict.as_str()).or_default() += 1;
+        if let Found::Nothing(Finding { place: Place::Address(address), verdict: Verdict::WrongCredential, .. }, _) =
+            found
         {
-            self.denied.insert(finding.address);
+            self.denied.insert(*address);
         }
     }
 

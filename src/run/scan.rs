@@ -14,7 +14,7 @@ use crate::clock;
 use crate::gather::bar::Bar;
 use crate::gather::{self, Found, Printer, Reader, Unread};
 use crate::pmd::Library;
-use crate::show::{self, Device, Finding, Look, Scan, Summary};
+use crate::show::{self, Device, Finding, Look, Place, Scan, Summary};
 use crate::snmp::session::DEVICES_DEFAULT;
 use crate::snmp::{Credential, Network, NetworkOptions, Traffic, probe};
 use crate::sweep::{self, Options, Outcome, Sweep, Verdict};
@@ -23,7 +23,7 @@ use crate::targets::{Group, Targets};
 /// Sweeps, reads, prints; or only says what that would take.
 pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
     let credentials = credentials(orders, invocation)?;
-    let targets = targets(orders, &credentials)?;
+    let (targets, unresolved) = targets(orders, &credentials)?;
     let options = Options {
         rate: orders.rate.map(Into::into).unwrap_or_default(),
         retries: orders.retries,
@@ -36,7 +36,8 @@ pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) ->
     }
     let sweep = Sweep::new(&targets, &credentials, &options).map_err(Failure::usage)?;
     let stop = Stop::listen()?;
-    let scan = runtime()?.block_on(gathered(orders, credentials, sweep, invocation.verbosity < 0, &stop))?;
+    let mut scan = runtime()?.block_on(gathered(orders, credentials, sweep, invocation.verbosity < 0, &stop))?;
+    scan.verdicts.extend(unresolved);
     print(out, &shown(orders, &scan))?;
     if stop.is_asked() {
         tracing::warn!("stopped before the end: not every address was asked, not every printer was read");
@@ -61,7 +62,8 @@ fn credentials(orders: &cli::Scan, invocation: &Invocation) -> Result<Vec<Creden
     Ok(credentials)
 }
 
-fn targets(orders: &cli::Scan, credentials: &[Credential]) -> Result<Targets, Failure> {
+/// Whom to ask, and a finding for each name that has no address.
+fn targets(orders: &cli::Scan, credentials: &[Credential]) -> Result<(Targets, Vec<Finding>), Failure> {
     let here = Path::new("");
     let Looked { addresses, unresolved } = world::look_up(&orders.targets, here).map_err(Failure::usage)?;
     let exclude = world::look_up(&orders.exclude, here).map_err(Failure::usage)?;
@@ -70,15 +72,18 @@ fn targets(orders: &cli::Scan, credentials: &[Credential]) -> Result<Targets, Fa
     if let Some(error) = fatal {
         return Err(Failure::usage(error));
     }
-    for error in unresolved {
+    let findings = unresolved.into_iter().map(|error| {
         tracing::warn!("{error}; not asked");
-    }
+        let (name, detail) = (error.name, format!("no address: {}", error.reason));
+        Finding { place: Place::Name(name), verdict: Verdict::Unreachable, detail: Some(detail) }
+    });
+    let findings = findings.collect();
     let names = credentials.iter().map(|credential| credential.name.clone()).collect();
     let mut targets = Targets::default();
     targets
         .add(Group { addresses, port: orders.port, credentials: names }, &exclude.addresses)
         .map_err(Failure::usage)?;
-    Ok(targets)
+    Ok((targets, findings))
 }
 
 /// What a sweep would take if nobody answered: the most packets and the longest time.
@@ -123,7 +128,9 @@ async fn gathered(
             let (reader, found) = (Arc::clone(&reader), Arc::clone(&found));
             async move {
                 let read = gather::read(&reader, &sighting, None).await;
+                let is_printer = matches!(read, Found::Printer(_));
                 take(&mut found.lock().unwrap_or_else(PoisonError::into_inner), read);
+                is_printer
             }
         }
     };
@@ -145,7 +152,7 @@ async fn gathered(
         ended_at: clock::now(),
         addresses: outcome.addresses,
         answered: outcome.answered,
-        printers: scan.verdicts.iter().filter(|finding| finding.verdict == Verdict::Printer.as_str()).count() as u64,
+        printers: scan.verdicts.iter().filter(|finding| finding.verdict == Verdict::Printer).count() as u64,
         traffic,
     });
     Ok(scan)
@@ -165,8 +172,8 @@ fn take(harvest: &mut Harvest, found: Found) {
         Found::Printer(printer) => {
             let Printer { address, reading, mapping_reason, traffic: cost, .. } = *printer;
             *traffic += cost;
-            let verdict = Verdict::Printer.as_str();
-            scan.verdicts.push(Finding { address: address.ip(), verdict, detail: None });
+            let place = Place::Address(address.ip());
+            scan.verdicts.push(Finding { place, verdict: Verdict::Printer, detail: None });
             scan.devices.extend(reading.map(|reading| Device {
                 address: address.ip(),
                 reading,
@@ -183,28 +190,29 @@ fn take(harvest: &mut Harvest, found: Found) {
 
 /// Why a sighted device has no reading.
 fn why_unread(address: IpAddr, why: Unread) -> Finding {
-    let (verdict, detail) = match why {
-        Unread::Stopped => (Verdict::BudgetEnded, "it answered, and was not read before the time was up"),
-        Unread::Broken => (Verdict::BudgetEnded, "it answered, and reading it broke off inside meterpost"),
+    let detail = match why {
+        Unread::Stopped => "it answered, and was not read before the time was up",
+        Unread::Broken => "it answered, and reading it broke off inside meterpost",
     };
-    Finding { address, verdict: verdict.as_str(), detail: Some(detail.to_owned()) }
+    Finding { place: Place::Address(address), verdict: Verdict::BudgetEnded, detail: Some(detail.to_owned()) }
 }
 
 /// Adds what the sweep itself knows, silence only when it was asked for, and puts all in the order of addresses.
 fn complete(scan: &mut Scan, outcome: &Outcome, orders: &cli::Scan) {
     let verdicts = outcome.verdicts().filter(|(_, verdict, _)| orders.verdicts || *verdict != Verdict::Silent);
     scan.verdicts.extend(verdicts.map(|(address, verdict, detail)| Finding {
-        address,
-        verdict: verdict.as_str(),
+        place: Place::Address(address),
+        verdict,
         detail: Some(detail),
     }));
-    scan.verdicts.sort_by_key(|finding| finding.address);
+    scan.verdicts.sort_by(|one, other| one.place.cmp(&other.place));
     scan.devices.sort_by_key(|device| device.address);
 }
 
 fn shown(orders: &cli::Scan, scan: &Scan) -> String {
     match orders.format {
         Format::Json => show::json(scan),
+        Format::Csv if orders.sweep_only => show::csv_of_verdicts(scan),
         Format::Csv => show::csv(scan),
         Format::Xml => show::xml(scan),
         Format::Table => {

@@ -1,5 +1,6 @@
 //! What only the system knows: host names and files of targets.
 
+use std::fmt;
 use std::io::Read;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
@@ -14,7 +15,22 @@ pub struct Looked {
     /// Those that are known.
     pub addresses: Addresses,
     /// Names that have no address now: a finding about each, no reason to leave out the others.
-    pub unresolved: Vec<BadTarget>,
+    pub unresolved: Vec<Unresolved>,
+}
+
+/// A host name that has no address now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    /// As written.
+    pub name: String,
+    /// What the system says.
+    pub reason: String,
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` has no address: {}", self.name, self.reason)
+    }
 }
 
 /// Reads targets as a person writes them; relative `@file` paths start in `dir`.
@@ -23,7 +39,7 @@ pub fn look_up(texts: &[String], dir: &Path) -> Result<Looked, BadTarget> {
     let mut resolve = |name: &str| -> Result<Vec<IpAddr>, String> {
         let found = (name, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
         let found: Vec<IpAddr> = found.unwrap_or_else(|error| {
-            unresolved.push(BadTarget::Name { name: name.to_owned(), reason: error.to_string() });
+            unresolved.push(Unresolved { name: name.to_owned(), reason: error.to_string() });
             Vec::new()
         });
         Ok(found)

@@ -51,6 +51,16 @@ pub fn csv(scan: &Scan) -> String {
     text
 }
 
+/// What became of every address that is listed, for a sweep that read nothing.
+pub fn csv_of_verdicts(scan: &Scan) -> String {
+    let heading = row(["address", "verdict", "detail"].into_iter().map(str::to_owned));
+    let rows = scan.verdicts.iter().map(|finding| {
+        let detail = finding.detail.clone().unwrap_or_default();
+        row([finding.place.to_string(), finding.verdict.as_str().to_owned(), detail].into_iter())
+    });
+    heading + &rows.collect::<String>()
+}
+
 fn cells(device: &Device) -> [String; COLUMNS.len()] {
     let reading = &device.reading;
     let identity = reading.identity.as_ref();

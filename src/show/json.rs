@@ -68,7 +68,8 @@ impl<'a> Sweep<'a> {
 
 #[derive(Serialize)]
 struct Verdict<'a> {
-    address: IpAddr,
+    /// A name stands here when it is the target that has no address.
+    address: String,
     verdict: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
@@ -76,7 +77,8 @@ struct Verdict<'a> {
 
 impl<'a> Verdict<'a> {
     fn of(finding: &'a Finding) -> Self {
-        Self { address: finding.address, verdict: finding.verdict, detail: finding.detail.as_deref() }
+        let verdict = finding.verdict.as_str();
+        Self { address: finding.place.to_string(), verdict, detail: finding.detail.as_deref() }
     }
 }
 

@@ -9,8 +9,9 @@ use meterpost_wire::reading::{
     Identity, LevelState, Mapping, Network, Outcome, Reading, Scope, Status, Supply, Tray,
 };
 
-use super::{Device, Finding, Scan, Summary};
+use super::{Device, Finding, Place, Scan, Summary};
 use crate::snmp::Traffic;
+use crate::sweep::Verdict;
 
 /// 2026-01-29T23:25:00Z and so many seconds.
 pub fn at(seconds: i64) -> Timestamp {
@@ -20,7 +21,7 @@ pub fn at(seconds: i64) -> Timestamp {
 /// A sweep of four addresses that found [`device`], one that is no printer, one that refuses, and one that is silent.
 pub fn scan() -> Scan {
     let finding = |last: u8, verdict, detail: Option<&str>| Finding {
-        address: [127, 30, 0, last].into(),
+        place: Place::Address([127, 30, 0, last].into()),
         verdict,
         detail: detail.map(str::to_owned),
     };
@@ -35,10 +36,10 @@ pub fn scan() -> Scan {
             traffic: Traffic { requests: 21, responses: 9, bytes_sent: 1_800, bytes_received: 5_100 },
         }),
         verdicts: vec![
-            finding(5, "not_printer", Some("Linux switch")),
-            finding(6, "wrong_credential", Some("wrong digest")),
-            finding(7, "printer", None),
-            finding(9, "silent", None),
+            finding(5, Verdict::NotPrinter, Some("Linux switch")),
+            finding(6, Verdict::WrongCredential, Some("wrong digest")),
+            finding(7, Verdict::Printer, None),
+            finding(9, Verdict::Silent, None),
         ],
         devices: vec![device()],
     }

@@ -5,7 +5,8 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use meterpost_wire::reading::{Basis, Count, LevelState, Outcome, Reading, Supply};
 
-use super::{Device, Finding, Scan, Summary, supply_name};
+use super::{Device, Finding, Place, Scan, Summary, supply_name};
+use crate::sweep::Verdict;
 
 /// How the terminal takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,16 +253,18 @@ fn summary(sweep: &Summary, scan: &Scan, look: Look, all: bool) -> String {
         plural(sweep.traffic.requests, "packet", "packets"),
         grouped(sweep.traffic.responses),
     );
+    // silent addresses are listed only when they were asked for; excluded ones and names are none of those to be asked
+    let is_listed =
+        |finding: &&Finding| finding.verdict != Verdict::Excluded && matches!(finding.place, Place::Address(_));
+    let unlisted = sweep.addresses.saturating_sub(scan.verdicts.iter().filter(is_listed).count() as u64);
     for (verdict, one, many) in SAID {
         let findings: Vec<&Finding> = scan.verdicts.iter().filter(|finding| finding.verdict == verdict).collect();
-        // silent addresses are listed only when they were asked for
-        let unlisted = sweep.addresses.saturating_sub(scan.verdicts.len() as u64);
-        let count = findings.len() as u64 + if verdict == "silent" { unlisted } else { 0 };
+        let count = findings.len() as u64 + if verdict == Verdict::Silent { unlisted } else { 0 };
         if count == 0 {
             continue;
         }
         text += &format!("  {} {}\n", grouped(count), if count == 1 { one } else { many });
-        let shown = if verdict == "printer" {
+        let shown = if verdict == Verdict::Printer {
             0
         } else if all {
             findings.len()
@@ -269,12 +272,11 @@ fn summary(sweep: &Summary, scan: &Scan, look: Look, all: bool) -> String {
             findings.len().min(FINDINGS_MAX)
         };
         for finding in &findings[..shown] {
-            let line =
-                format!("      {}  {}", finding.address, finding.detail.as_deref().map(clean).unwrap_or_default());
+            let line = format!("      {}  {}", finding.place, finding.detail.as_deref().map(clean).unwrap_or_default());
             text += &cut(line.trim_end(), look.width);
             text.push('\n');
         }
-        if verdict != "printer" && shown < findings.len() {
+        if verdict != Verdict::Printer && shown < findings.len() {
             text += &format!("      and {} more; --verdicts lists all\n", findings.len() - shown);
         }
     }
@@ -295,14 +297,14 @@ fn plural(count: u64, one: &str, many: &str) -> String {
 }
 
 /// Verdicts in the order in which they are told, with the words for one and for several.
-const SAID: [(&str, &str, &str); 7] = [
-    ("printer", "printer", "printers"),
-    ("not_printer", "not a printer", "not printers"),
-    ("wrong_credential", "refuses the credentials", "refuse the credentials"),
-    ("unreachable", "unreachable", "unreachable"),
-    ("budget_ended", "not asked, the time was over", "not asked, the time was over"),
-    ("excluded", "excluded: never asked", "excluded: never asked"),
-    ("silent", "silent", "silent"),
+const SAID: [(Verdict, &str, &str); 7] = [
+    (Verdict::Printer, "printer", "printers"),
+    (Verdict::NotPrinter, "not a printer", "not printers"),
+    (Verdict::WrongCredential, "refuses the credentials", "refuse the credentials"),
+    (Verdict::Unreachable, "unreachable", "unreachable"),
+    (Verdict::BudgetEnded, "not asked, or not read to the end", "not asked, or not read to the end"),
+    (Verdict::Excluded, "excluded: never asked", "excluded: never asked"),
+    (Verdict::Silent, "silent", "silent"),
 ];
 
 #[cfg(test)]
@@ -370,6 +372,18 @@ mod tests {
                 assert!(line.chars().count() <= usize::from(width), "{width}: {line:?}");
             }
         }
+    }
+
+    #[test]
+    fn only_those_that_were_to_be_asked_can_be_silent() {
+        let mut scan = sample::scan();
+        scan.verdicts.retain(|finding| finding.verdict != Verdict::Silent);
+        let places = [Place::Address([127, 30, 0, 8].into()), Place::Name("nobody.example".to_owned())];
+        for (place, verdict) in places.into_iter().zip([Verdict::Excluded, Verdict::Unreachable]) {
+            scan.verdicts.push(Finding { place, verdict, detail: None });
+        }
+        let text = table(&scan, Look { width: 80, color: false }, false);
+        assert!(text.contains("  1 silent\n") && text.contains("  1 unreachable\n      nobody.example\n"), "{text}");
     }
 
     #[test]

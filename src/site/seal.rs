@@ -2,6 +2,7 @@
 //! batch is one transaction with the memory of its devices.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use jiff::Timestamp;
 use meterpost_wire::batch::{Batch, Collector, Health, HealthError, Sweep};
@@ -77,6 +78,8 @@ pub struct Sealer<'a> {
     held: Option<Vec<Group>>,
     /// Whether this sweep counts as not sealed already.
     counted: bool,
+    /// Keys of devices that are reported for the last time: forgotten when the sweep's last part is sealed.
+    gone: Vec<String>,
 }
 
 type Group = Vec<Drafted<Remembered>>;
@@ -92,7 +95,7 @@ struct Remembered {
 impl<'a> Sealer<'a> {
     pub(super) fn new(store: &'a Store, unlocked: &'a Unlocked, terms: Terms) -> Self {
         let (draft, seen, summary) = (Draft::default(), HashMap::new(), Summary::default());
-        Self { store, unlocked, terms, draft, seen, part: 0, summary, held: None, counted: false }
+        Self { store, unlocked, terms, draft, seen, part: 0, summary, held: None, counted: false, gone: Vec::new() }
     }
 
     pub(super) fn preview(store: &'a Store, unlocked: &'a Unlocked, terms: Terms) -> Self {
@@ -107,6 +110,9 @@ impl<'a> Sealer<'a> {
         let before = self.store.read(|tx| memory::by_key(tx, keyring, &reading.key))?;
         if let Some(before) = &before {
             memory::compare(&mut reading, before);
+            if reached.is_none() && before.is_gone(now) {
+                self.gone.push(before.key.clone());
+            }
         }
         let key = reading.key.clone();
         let known = reached.and_then(|reached| Known::after(before, &reading, reached));
@@ -155,7 +161,7 @@ impl<'a> Sealer<'a> {
         }
         let mut groups = self.held.take().unwrap_or_default();
         groups.push(self.draft.take());
-        let press = Press { unlocked: self.unlocked, terms: &self.terms, now };
+        let press = Press { unlocked: self.unlocked, terms: &self.terms, directory: self.store.directory(), now };
         let (mut part, last) = (0, groups.len() - 1);
         let outcome = self.store.write(|tx| {
             let mut shown = Vec::new();
@@ -179,9 +185,15 @@ impl<'a> Sealer<'a> {
             return Ok(());
         }
         let devices = group.len() as u32;
-        let press = Press { unlocked: self.unlocked, terms: &self.terms, now };
-        let mut part = self.part;
-        let sealed = self.store.write(|tx| press.seal(tx, group, &mut part, end));
+        let press = Press { unlocked: self.unlocked, terms: &self.terms, directory: self.store.directory(), now };
+        let (mut part, keyring) = (self.part, &self.unlocked.keyring);
+        let sealed = self.store.write(|tx| {
+            let pressed = press.seal(tx, group, &mut part, end)?;
+            if end.is_some() {
+                memory::forget(tx, keyring, &self.gone, now)?;
+            }
+            Ok::<_, SiteError>(pressed)
+        });
         if let Err(SiteError::QueueFull { .. }) = &sealed
             && !std::mem::replace(&mut self.counted, true)
         {
@@ -233,6 +245,8 @@ impl<'a> Sealer<'a> {
 struct Press<'a> {
     unlocked: &'a Unlocked,
     terms: &'a Terms,
+    /// Where the store lies, for the room that is left there.
+    directory: &'a Path,
     now: Timestamp,
 }
 
@@ -331,7 +345,8 @@ impl Press<'_> {
         let errors = outbox::events(tx, since, HEALTH_ERRORS)?;
         Ok(Some(Health {
             uptime_seconds: self.terms.uptime_seconds,
-            disk_free_bytes: None,
+            // a system that does not say costs no batch
+            disk_free_bytes: fs4::available_space(self.directory).ok(),
             queue_waiting: Some(tally.waiting),
             queue_handed_over: Some(tally.handed_over),
             queue_set_aside: Some(tally.set_aside),

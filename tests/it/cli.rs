@@ -300,6 +300,19 @@ fn what_is_missing_is_named_with_the_next_step() {
 }
 
 #[test]
+fn a_command_of_a_later_version_is_no_typing_error() {
+    for command in [&["status"][..], &["pmd", "why", "127.0.0.1"], &["outbox", "age"]] {
+        let word = if command[0] == "outbox" { "outbox age" } else { command[0] };
+        let text = format!(
+            "error: this version has no `{word}` yet\n  hint: a later one has it; `--help` lists what there is\n"
+        );
+        let home = tempfile::tempdir().unwrap();
+        let said = said(home.path(), command);
+        assert_eq!((said.out.as_str(), said.err.as_str(), said.code), ("", text.as_str(), 2));
+    }
+}
+
+#[test]
 fn a_secret_on_the_command_line_is_in_no_message() {
     let home = tempfile::tempdir().unwrap();
     for arguments in [

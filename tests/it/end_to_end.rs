@@ -80,6 +80,12 @@ fn nothing_is_lost_and_nothing_doubled_while_the_central_or_its_answer_is_away()
     assert_eq!(line.states(), ["delivered", "delivered"]);
     line.check_stored(2);
     assert_eq!(line.said(&["outbox", "check"]).out, "2 items checked: all whole\n");
+
+    // the receipts are kept, and what was delivered is not declared as lost when it goes
+    let receipt: Value = serde_json::from_str(&line.said(&["outbox", "show", "1", "--receipt"]).out).unwrap();
+    assert_eq!((&receipt["disposition"], &receipt["sequence"]), (&"duplicate".into(), &1.into()), "{receipt}");
+    assert!(line.said(&["outbox", "list"]).out.lines().skip(1).all(|item| item.contains("  delivered 20")));
+    assert_eq!(line.said(&["outbox", "delete", "1"]).out, "1 deleted; the central has it\n");
 }
 
 // --- what a stranger sees

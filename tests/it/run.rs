@@ -1,6 +1,8 @@
 //! The real program against a simulated fleet: scanning, one pass, crashes, locks, the daemon.
 
 mod gather;
+mod interrupted;
+mod scan;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -89,217 +91,6 @@ fn json(said: &Said) -> Value {
 }
 
 #[test]
-fn a_scan_needs_no_configuration_and_has_a_verdict_for_everybody_who_answered() {
-    let ann = User {
-        name: "ann".to_owned(),
-        auth: Some((Auth::Sha256, "ann's first secret".to_owned())),
-        privacy: Some((Privacy::Aes128, "ann's second secret".to_owned())),
-    };
-    let v3_only = Manner { v1: false, v2c: false, users: vec![ann.clone()], ..Manner::default() };
-    let stranger = User { name: "bob".to_owned(), ..ann };
-    let running = fleet(vec![
-        printer(at(1, 3), made::typical_mfp(), Manner::default()),
-        printer(at(1, 4), made::a4_printer(), v3_only.clone()),
-        printer(at(1, 5), made::a4_printer(), Manner { users: vec![stranger], ..v3_only }),
-        printer(at(1, 6), Recording::parse(SWITCH).unwrap(), Manner::default()),
-    ]);
-    let home = tempfile::tempdir().unwrap();
-    let port = running.port().to_string();
-    let scan = said(
-        home.path(),
-        &[
-            "scan",
-            "127.93.1.0/28",
-            "--exclude",
-            "127.93.1.14",
-            "--port",
-            &port,
-            "--community",
-            "public",
-            "--v3",
-            "ann:SHA-256:ann's first secret:AES:ann's second secret",
-            "--retries",
-            "0",
-            "--format",
-            "json",
-            "--verdicts",
-        ],
-    );
-    let scan = json(&scan);
-    let verdicts: BTreeMap<&str, &str> = scan["verdicts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|verdict| (verdict["address"].as_str().unwrap(), verdict["verdict"].as_str().unwrap()))
-        .collect();
-    let expected = |last: u8| match last {
-        3 | 4 => "printer",
-        5 => "wrong_credential",
-        6 => "not_printer",
-        14 => "excluded",
-        _ => "silent",
-    };
-    let all: Vec<(String, &str)> = (1..=14).map(|last| (at(1, last).to_string(), expected(last))).collect();
-    let mut all: Vec<(&str, &str)> = all.iter().map(|(address, verdict)| (address.as_str(), *verdict)).collect();
-    all.sort_unstable();
-    assert_eq!(verdicts.into_iter().collect::<Vec<_>>(), all);
-    let sweep = &scan["sweep"];
-    assert_eq!((&sweep["addresses"], &sweep["answered"], &sweep["printers"]), (&13.into(), &4.into(), &2.into()));
-    assert_eq!(sweep["targets"], serde_json::json!(["127.93.1.0/28"]));
-    let devices = scan["devices"].as_array().unwrap();
-    assert_eq!(
-        devices.iter().map(|device| device["address"].as_str()).collect::<Vec<_>>(),
-        [Some("127.93.1.3"), Some("127.93.1.4")]
-    );
-    for device in devices {
-        check_device(device);
-    }
-    let tally = running.stop().total();
-    assert_eq!(tally.malformed, 0, "every datagram of ours is well-formed SNMP");
-}
-
-/// Keys of a device in CONTRACT 2, with what must be there in a whole reading.
-fn check_device(device: &Value) {
-    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    let within = |value: &Value, allowed: &[&str]| {
-        for key in keys(value) {
-            assert!(allowed.contains(&key.as_str()), "`{key}` is not in the contract: {value:#}");
-        }
-    };
-    assert!(!device.to_string().contains("null"), "{device:#}");
-    within(
-        device,
-        &[
-            "address",
-            "outcome",
-            "read_at",
-            "key",
-            "mapping",
-            "identity",
-            "network",
-            "capabilities",
-            "counters",
-            "supplies",
-            "inputs",
-            "outputs",
-            "covers",
-            "alerts",
-            "status",
-            "gaps",
-            "traffic",
-        ],
-    );
-    for must in ["identity", "network", "counters", "supplies", "inputs", "alerts", "status", "gaps", "traffic"] {
-        assert!(device.get(must).is_some(), "`{must}` in {device:#}");
-    }
-    within(&device["mapping"], &["pmd", "pack", "reason"]);
-    within(
-        &device["identity"],
-        &[
-            "vendor",
-            "model",
-            "make_and_model",
-            "serial_number",
-            "asset_tag",
-            "system_name",
-            "location",
-            "firmware",
-            "sys_object_id",
-            "device_id",
-            "uuid",
-        ],
-    );
-    within(&device["network"], &["physical_addresses", "host_name"]);
-    for count in device["counters"].as_object().unwrap().values() {
-        within(count, &["value", "basis", "oid", "rule", "confidence", "detail"]);
-        assert!(count["value"].is_u64());
-    }
-    for supply in device["supplies"].as_array().unwrap() {
-        within(
-            supply,
-            &[
-                "index",
-                "class",
-                "type",
-                "colorant",
-                "description",
-                "part_number",
-                "serial_number",
-                "unit",
-                "max_capacity",
-                "level",
-                "level_state",
-                "percent",
-            ],
-        );
-    }
-    for tray in device["inputs"].as_array().unwrap() {
-        within(tray, &["index", "name", "max_capacity", "level", "level_state"]);
-    }
-    for alert in device["alerts"].as_array().unwrap() {
-        within(
-            alert,
-            &["index", "severity", "training", "group", "group_index", "code", "code_number", "description", "time"],
-        );
-    }
-    within(&device["status"], &["state", "device_status", "printer_status", "detected_errors", "console"]);
-    within(&device["traffic"], &["requests", "responses", "bytes_sent", "bytes_received"]);
-    assert!(device["read_at"].as_str().unwrap().ends_with('Z'));
-}
-
-#[test]
-fn a_table_fits_80_columns_and_is_plain_when_it_is_not_a_terminal() {
-    let running = office(2);
-    let home = tempfile::tempdir().unwrap();
-    let port = running.port().to_string();
-    let scan = said(home.path(), &["scan", "127.93.2.0/28", "--port", &port, "--retries", "0"]);
-    assert_eq!((scan.err.as_str(), scan.code), ("", 0));
-    for line in scan.out.lines() {
-        assert!(line.chars().count() <= 80 && !line.contains('\u{1b}'), "{line:?}");
-    }
-    for part in [
-        "127.93.2.7 ",
-        "127.93.2.9 ",
-        "  2 printers\n",
-        "  1 not a printer\n      127.93.2.11  Linux switch",
-        "  11 silent\n",
-    ] {
-        assert!(scan.out.contains(part), "`{part}` in\n{}", scan.out);
-    }
-}
-
-#[test]
-fn csv_has_a_row_and_xml_an_element_for_each_printer() {
-    let running = office(3);
-    let home = tempfile::tempdir().unwrap();
-    let port = running.port().to_string();
-    let of = |format| {
-        said(home.path(), &["scan", "127.93.3.0/28", "--port", &port, "--retries", "0", "--format", format]).out
-    };
-    let csv = of("csv");
-    assert_eq!(csv.lines().count(), 3);
-    assert!(csv.starts_with("address,outcome,read_at,key,"), "{csv}");
-    let xml = of("xml");
-    let xml = roxmltree::Document::parse(&xml).unwrap();
-    let ids: Vec<_> = xml.descendants().filter(|node| node.has_tag_name(("urn:meterpost:batch:1", "Device"))).collect();
-    assert_eq!(ids.len(), 2);
-}
-
-#[test]
-fn a_sweep_alone_finds_printers_and_reads_none() {
-    let running = office(4);
-    let home = tempfile::tempdir().unwrap();
-    let port = running.port().to_string();
-    let arguments = ["scan", "127.93.4.0/28", "--port", &port, "--retries", "0", "--sweep-only", "--format", "json"];
-    let scan = json(&said(home.path(), &arguments));
-    assert_eq!(scan["devices"], serde_json::json!([]));
-    assert_eq!(scan["sweep"]["printers"], 2);
-    let words: Vec<_> =
-        scan["verdicts"].as_array().unwrap().iter().map(|verdict| verdict["verdict"].as_str()).collect();
-    assert_eq!(words, [Some("printer"), Some("printer"), Some("not_printer")]);
-}
-
-#[test]
 fn one_pass_reads_seals_and_keeps_what_the_central_did_not_take() {
     let running = office(5);
     let home = enrolled(5, running.port());
@@ -311,6 +102,16 @@ fn one_pass_reads_seals_and_keeps_what_the_central_did_not_take() {
     assert_eq!(said(home.path(), &["outbox", "check"]).out, "1 item checked: all whole\n");
     let batch = shown(home.path(), 1);
     assert_eq!(outcomes(&batch).len(), 2);
+    assert!(batch.contains("<PackVersion>0</PackVersion>") && batch.contains("<DiskFreeBytes>"), "{batch}");
+
+    // what waits says since when and why
+    let list = said(home.path(), &["outbox", "list"]).out;
+    assert!(
+        list.lines().nth(1).unwrap().contains("  due 20") && list.contains(", 1 try failed: no connection"),
+        "{list}"
+    );
+    let receipt = said(home.path(), &["outbox", "show", "1", "--receipt"]);
+    assert!(receipt.err.starts_with("error: item 1 has no receipt\n") && receipt.code == 1, "{receipt:?}");
 
     // `--due`: nothing is due so soon after, and that is no fault
     let due = said(home.path(), &["run", "--once", "--due", "--read-only"]);
@@ -340,7 +141,7 @@ fn timeless(xml: &str) -> Vec<String> {
         let device = node.ancestors().find(|node| node.has_tag_name(("urn:meterpost:batch:1", "Device")));
         let device = device.and_then(|device| device.attribute("id")).unwrap_or_default();
         let name = node.tag_name().name();
-        if ["ReadAt", "StartedAt", "EndedAt", "Time", "UptimeSeconds", "UpTime"].contains(&name) {
+        if ["ReadAt", "StartedAt", "EndedAt", "Time", "UptimeSeconds", "UpTime", "DiskFreeBytes"].contains(&name) {
             continue;
         }
         let text = node.text().unwrap_or_default();
@@ -431,7 +232,9 @@ fn a_name_that_does_not_resolve_is_told_and_the_rest_is_asked() {
     let home = enrolled(14, running.port());
     retarget(home.path(), 14, "targets = [\"no.such.host.invalid\", \"127.93.14.0/28\"]");
     let run = said(home.path(), &["run", "--once", "--read-only"]);
-    assert_eq!(run.out, "14 addresses asked, 3 answered, 2 printers; 2 devices in batch 1\n", "{}", run.err);
+    let sealed = "14 addresses asked, 3 answered, 2 printers; 2 devices in batch 1; 1 name has no address\n";
+    assert_eq!(run.out, sealed, "{}", run.err);
+    assert!(shown(home.path(), 1).contains(" code=\"unresolved\">"), "the central hears of it");
     assert!(run.err.contains("`no.such.host.invalid` has no address: "), "{}", run.err);
     assert_eq!((run.err.lines().count(), run.code), (1, 0), "{}", run.err);
 
@@ -439,6 +242,15 @@ fn a_name_that_does_not_resolve_is_told_and_the_rest_is_asked() {
     let port = running.port().to_string();
     let scan = said(home.path(), &["scan", "no.such.host.invalid", "127.93.14.9", "--port", &port, "--retries", "0"]);
     assert!(scan.out.contains("  1 printer\n") && scan.err.contains("; not asked\n"), "{scan:?}");
+    assert!(scan.out.contains("  1 unreachable\n      no.such.host.invalid  no address: "), "{scan:?}");
+    let arguments = ["scan", "no.such.host.invalid", "127.93.14.9", "--port", &port, "--format", "json"];
+    let scan: Value = serde_json::from_str(&said(home.path(), &arguments).out).unwrap();
+    let verdicts = scan["verdicts"].as_array().unwrap().iter();
+    assert_eq!(
+        verdicts.map(|one| (one["address"].as_str().unwrap(), one["verdict"].as_str().unwrap())).collect::<Vec<_>>(),
+        [("127.93.14.9", "printer"), ("no.such.host.invalid", "unreachable")]
+    );
+    assert_eq!(scan["sweep"]["addresses"], 1);
     let excluded = said(home.path(), &["scan", "127.93.14.9", "--exclude", "no.such.host.invalid", "--port", &port]);
     assert_eq!((excluded.out.as_str(), excluded.code), ("", 2), "{}", excluded.err);
     assert_eq!(said(home.path(), &["scan", "no.such.host.invalid"]).code, 2);
@@ -454,127 +266,46 @@ fn the_machine_key_may_not_lie_in_the_data_directory() {
         assert_eq!((refused.out.as_str(), refused.code), ("", 2));
         assert!(!home.path().join("fresh").exists(), "nothing was made");
     }
-}
-
-#[test]
-fn a_second_run_at_the_same_time_ends_with_4() {
-    let home = enrolled(8, 9);
-    let _lock = RunLock::take(&home.path().join("data"), Half::Gathering).unwrap();
-    assert_eq!(said(home.path(), &["preview"]).code, 4, "a preview asks printers too");
-    let second = said(home.path(), &["run", "--once"]);
-    expect![[r#"
-        error: another run holds `<home>/data/gather.lock`
-          hint: wait for it to end; a lock goes away with its process
-    "#]]
-    .assert_eq(&second.err.replace(&home.path().display().to_string(), "<home>"));
-    assert_eq!((second.out.as_str(), second.code), ("", 4));
-}
-
-#[test]
-fn a_run_that_is_killed_loses_nothing_and_the_next_one_is_whole() {
-    let slow = Manner { delay: Duration::from_millis(150), ..Manner::default() };
-    let running =
-        fleet(vec![printer(at(9, 7), made::a4_printer(), slow.clone()), printer(at(9, 9), made::typical_mfp(), slow)]);
-    let home = enrolled(9, running.port());
-    for requests in [1, 4, 9] {
-        running.reset();
-        let mut child = meterpost(home.path()).args(["run", "--once", "--read-only"]).spawn().unwrap();
-        await_requests(&running, requests, &mut child);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert_eq!(said(home.path(), &["outbox", "list"]).out, "the outbox is empty\n");
-    }
-    let whole = said(home.path(), &["run", "--once", "--read-only"]);
-    assert_eq!(whole.out, "14 addresses asked, 2 answered, 2 printers; 2 devices in batch 1\n", "{}", whole.err);
-    assert_eq!(said(home.path(), &["outbox", "check"]).out, "1 item checked: all whole\n");
-}
-
-#[cfg(unix)]
-fn signal(child: &Child, name: &str) {
-    assert!(std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
-}
-
-#[cfg(unix)]
-fn spawned(home: &Path, arguments: &[&str]) -> Child {
-    meterpost(home).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-#[cfg(unix)]
-#[test]
-fn a_stop_while_reading_ends_with_3_and_delivers_nothing() {
-    let slow = Manner { delay: Duration::from_millis(300), ..Manner::default() };
-    let running = fleet(vec![printer(at(15, 9), made::typical_mfp(), slow)]);
-    let home = enrolled(15, running.port());
-    let mut child = spawned(home.path(), &["run", "--once"]);
-    await_requests(&running, 2, &mut child);
-    signal(&child, "-INT");
-    let run = Said::from(child.wait_with_output().unwrap());
-    assert_eq!((run.out.as_str(), run.code), ("stopped before the end; nothing sealed\n", 3), "{}", run.err);
-
-    running.reset();
-    let port = running.port().to_string();
-    let mut child = spawned(home.path(), &["scan", "127.93.15.0/28", "--port", &port]);
-    await_requests(&running, 2, &mut child);
-    signal(&child, "-INT");
-    let scan = Said::from(child.wait_with_output().unwrap());
-    assert!(scan.err.contains("stopped before the end"), "{scan:?}");
-    assert_eq!(scan.code, 3);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_stop_while_a_central_never_answers_ends_with_3_and_keeps_the_batch() {
-    let running = office(16);
-    let home = enrolled(16, running.port());
-    assert_eq!(said(home.path(), &["run", "--once", "--read-only"]).code, 0);
-    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let central = format!("http://{}", silent.local_addr().unwrap());
-    enroll(home.path(), &central);
-    for command in [&["outbox", "send"][..], &["run", "--once", "--deliver-only"]] {
-        let child = spawned(home.path(), command);
-        let _taken = silent.accept().unwrap();
-        signal(&child, "-TERM");
-        let sent = Said::from(child.wait_with_output().unwrap());
-        assert!(sent.err.contains("stopped while the central had not answered"), "{sent:?}");
-        assert_eq!(sent.code, 3);
-    }
-    assert_eq!(said(home.path(), &["outbox", "check"]).out, "1 item checked: all whole\n");
-}
-
-/// Until the fleet was asked so often, or the program has ended.
-fn await_requests(running: &Running, requests: u64, child: &mut Child) {
-    let started = Instant::now();
-    while running.tally().total().requests < requests && child.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60), "nobody asked");
-        std::thread::yield_now();
+    std::fs::copy(home.path().join("etc/machine.key"), home.path().join("data/machine.key")).unwrap();
+    for command in [&["run", "--once"][..], &["outbox", "list"], &["preview"], &["key", "export"], &["outbox", "send"]]
+    {
+        let refused = said(home.path(), &[command, &["--key-file", "data/machine.key"]].concat());
+        assert!(refused.err.contains("would lie in the data directory"), "{command:?}: {refused:?}");
+        assert_eq!((refused.out.as_str(), refused.code), ("", 2));
     }
 }
 
-#[cfg(unix)]
-#[test]
-fn the_daemon_reads_at_once_when_it_never_did_and_ends_when_asked_to() {
-    use std::io::{BufRead, BufReader};
+/// Hours of a day in UTC around the present one, or far from it.
+fn window(from_now: i32) -> String {
+    let hour = i32::from(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour());
+    let at = |hour: i32| (hour + from_now).rem_euclid(24);
+    format!("window = \"{:02}:00-{:02}:00\"", at(hour - 2), at(hour + 3))
+}
 
-    let running = office(10);
-    let home = enrolled(10, running.port());
-    let mut child = meterpost(home.path())
-        .args(["run", "--read-only", "--log-format", "json"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let read = log.find(|line| line.as_ref().unwrap().contains("2 devices in batch 1")).unwrap().unwrap();
-    let read: Value = serde_json::from_str(&read).unwrap();
-    assert_eq!(read["fields"]["message"], "14 addresses asked, 3 answered, 2 printers; 2 devices in batch 1");
-    assert!(read["timestamp"].as_str().unwrap().ends_with('Z'));
-    // it waits for the next time now
-    assert!(log.any(|line| line.unwrap().contains("next reading")));
-    let second = said(home.path(), &["run"]);
-    assert!(second.err.contains("another run holds `") && second.err.contains("gather-daemon.lock`"), "{second:?}");
-    assert_eq!(second.code, 4);
-    let ended = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(ended.success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+#[test]
+fn sections_are_asked_in_their_window_only_and_where_none_is_open_there_is_no_batch() {
+    let running = office(18);
+    let home = enrolled(18, running.port());
+    let targets = "targets = [\"127.93.18.0/28\"]";
+    retarget(home.path(), 18, &format!("{}\n{targets}", window(12)));
+    let closed = said(home.path(), &["run", "--once", "--read-only"]);
+    assert_eq!(closed.out, "nobody asked: every `[[sweep]]` is outside its window; nothing sealed\n");
+    assert_eq!((closed.err.as_str(), closed.code), ("", 0));
+    assert_eq!(said(home.path(), &["outbox", "list"]).out, "the outbox is empty\n");
+    assert_eq!(said(home.path(), &["preview"]).code, 1);
+    // the time that the schedule named has been used
+    assert_eq!(said(home.path(), &["run", "--once", "--due", "--read-only"]).out, "");
+    assert_eq!(running.tally().total().requests, 0);
+
+    retarget(
+        home.path(),
+        18,
+        &format!("targets = [\"127.93.18.7\"]\nport = {}\nretries = 0\n", running.port())
+            + &format!("credentials = [\"office\"]\n{}\n\n[[sweep]]\n{targets}", window(0)),
+    );
+    let open = said(home.path(), &["run", "--once", "--read-only"]);
+    let read = "1 address asked, 1 answered, 1 printer; 1 device in batch 1; 1 `[[sweep]]` outside its window\n";
+    assert_eq!(open.out, read, "{}", open.err);
 }
 
 #[test]

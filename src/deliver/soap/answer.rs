@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use meterpost_wire::keys::{ReceiptKey, SiteId};
 use meterpost_wire::receipt::{Submitted, verify_receipt, verify_refusal};
 use meterpost_wire::seal::token_sha256;
@@ -13,7 +15,8 @@ use crate::deliver::{Outgoing, SendError, Sent};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    pub(super) retry_after: Option<String>,
+    /// From `Retry-After`.
+    pub(super) retry_after: Option<Duration>,
     /// At most one byte more than is looked at.
     pub(super) body: Vec<u8>,
     /// Why the body ended early, if it did.
@@ -23,7 +26,7 @@ pub(super) struct Reply {
 /// What a reply means for the item that was sent. Only what verifies under one of `keys` is believed.
 pub(super) fn means(reply: &Reply, item: &Outgoing, site: &SiteId, keys: &[ReceiptKey]) -> Result<Sent, SendError> {
     let status = reply.status;
-    let down = |reason: String| Err(SendError::Down { reason, at_least: reply.retry_after() });
+    let down = |reason: String| Err(SendError::Down { reason, at_least: reply.retry_after });
     match status {
         401 | 403 => {
             return Err(SendError::Unauthorized(format!("the central does not know this site (status {status})")));
@@ -59,15 +62,21 @@ fn believe(receipt: &str, submitted: &Submitted<'_>, keys: &[ReceiptKey]) -> Res
     Err(SendError::Unsure(format!("the receipt proves nothing: {why}")))
 }
 
-impl Reply {
-    /// Seconds alone: the other form, a date, would need the other side's clock to be right.
-    fn retry_after(&self) -> Option<Duration> {
-        self.retry_after.as_deref()?.trim().parse().ok().map(Duration::from_secs)
+/// `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, of which `now` is subtracted. A clock that is wrong makes
+/// the wait wrong and no more: the channel bounds it.
+pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
     }
+    let date = rfc2822::parse(text).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
 
+impl Reply {
     fn fault(&self, fault: &AnswerFault, submitted: &Submitted<'_>, keys: &[ReceiptKey]) -> SendError {
         let asked = fault.retry_after_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        let down = |reason: String| SendError::Down { reason, at_least: asked.max(self.retry_after()) };
+        let down = |reason: String| SendError::Down { reason, at_least: asked.max(self.retry_after) };
         match fault.code {
             Some(FaultCode::Refused(code)) => {
                 let proven = fault.refusal.as_deref().and_then(|jws| {
@@ -88,6 +97,27 @@ impl Reply {
             Some(code) => down(format!("fault `{}`", code.as_str())),
             None if fault.retryable => down("a fault of the central without a code".to_owned()),
             None => SendError::Unsure(format!("a fault without a code (status {})", self.status)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_central_may_ask_for_patience_in_seconds_or_until_a_date() {
+        let now: Timestamp = "2026-11-21T15:00:00Z".parse().unwrap();
+        for (text, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sat, 21 Nov 2026 15:05:00 GMT", Some(300)),
+            ("Sat, 21 Nov 2026 14:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-5", None),
+            ("", None),
+        ] {
+            assert_eq!(retry_after(text, now).map(|wait| wait.as_secs()), seconds, "{text:?}");
         }
     }
 }

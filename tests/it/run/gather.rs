@@ -33,7 +33,7 @@ async fn what_is_being_read_when_the_run_is_stopped_is_told_and_the_rest_of_the_
     let started = Arc::clone(&reading);
     let read = move |_| {
         started.notify_one();
-        std::future::pending()
+        std::future::pending::<bool>()
     };
     let outcome = gather(
         sweep,
@@ -62,6 +62,7 @@ async fn a_device_at_which_the_program_fails_costs_no_other() {
         async move {
             assert_ne!(sighting.address.ip(), at(13, 7), "this one is the fault of the test");
             well.lock().unwrap().push(sighting.address.ip());
+            true
         }
     };
     let unreadable = |address: SocketAddr, why| unread.push((address.ip(), why));

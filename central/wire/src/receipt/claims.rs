@@ -119,7 +119,8 @@ pub struct Refusal {
 }
 
 impl Receipt {
-    pub(super) fn to_json(&self) -> String {
+    /// What is signed.
+    pub fn to_json(&self) -> String {
         self.claims.to_json("disposition", self.disposition.as_str())
     }
 
@@ -130,7 +131,8 @@ impl Receipt {
 }
 
 impl Refusal {
-    pub(super) fn to_json(&self) -> String {
+    /// What is signed.
+    pub fn to_json(&self) -> String {
         self.claims.to_json("code", self.code.as_str())
     }
 
