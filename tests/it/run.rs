@@ -7,18 +7,15 @@ mod scan;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use expect_test::expect;
-use meterpost::store::{Half, RunLock};
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{Enc, Epoch, Kid};
 use serde_json::Value;
 
-use crate::cli::{Said, meterpost, said};
-use crate::simulator::manner::{Auth, Manner, Privacy, User};
+use crate::cli::{Said, said};
+use crate::simulator::manner::{Auth, Manner, User};
 use crate::simulator::recording::{Recording, View};
 use crate::simulator::{self, Fleet, Printer, Running, made};
 
@@ -297,12 +294,13 @@ fn sections_are_asked_in_their_window_only_and_where_none_is_open_there_is_no_ba
     assert_eq!(said(home.path(), &["run", "--once", "--due", "--read-only"]).out, "");
     assert_eq!(running.tally().total().requests, 0);
 
-    retarget(
-        home.path(),
-        18,
-        &format!("targets = [\"127.93.18.7\"]\nport = {}\nretries = 0\n", running.port())
-            + &format!("credentials = [\"office\"]\n{}\n\n[[sweep]]\n{targets}", window(0)),
+    let config = home.path().join("etc/meterpost.toml");
+    let open = format!(
+        "\n[[sweep]]\ntargets = [\"127.93.18.7\"]\ncredentials = [\"office\"]\nport = {}\nretries = 0\n{}\n",
+        running.port(),
+        window(0)
     );
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + &open).unwrap();
     let open = said(home.path(), &["run", "--once", "--read-only"]);
     let read = "1 address asked, 1 answered, 1 printer; 1 device in batch 1; 1 `[[sweep]]` outside its window\n";
     assert_eq!(open.out, read, "{}", open.err);
