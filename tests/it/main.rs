@@ -8,6 +8,7 @@ mod memory;
 mod outbox;
 mod pmds;
 mod readme;
+mod recognition;
 mod run;
 mod site;
 mod snmp;
