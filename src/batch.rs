@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use meterpost_wire::Batch;
 use meterpost_wire::batch::{Chain, Collector, Health, SCHEMA_VERSION, Sweep};
 use meterpost_wire::hex;
-use meterpost_wire::reading::{Gap, GapReason, Outcome, Reading, Scope};
+use meterpost_wire::reading::{Gap, GapReason, Reading};
 use meterpost_wire::seal::PLAINTEXT_MAX;
 use meterpost_wire::xml::{self, DEVICES_MAX};
 
@@ -219,7 +219,7 @@ fn leave_out(reading: &mut Reading, part: Part) -> bool {
         }
         Part::Rest => {
             let Reading { key, scope, read_at, outcome, .. } = reading.clone();
-            let bare = Reading { gaps: vec![limit("device")], ..empty(key, scope, read_at, outcome) };
+            let bare = Reading { gaps: vec![limit("device")], ..Reading::empty(key, scope, read_at, outcome) };
             let rest = std::mem::replace(reading, bare);
             return rest != *reading;
         }
@@ -241,31 +241,9 @@ fn shorten<T>(rows: &mut Vec<T>) -> bool {
     shorter
 }
 
-/// A reading of which nothing is left but that it was one.
-fn empty(key: String, scope: Scope, read_at: Timestamp, outcome: Outcome) -> Reading {
-    Reading {
-        key,
-        mapping: None,
-        scope,
-        read_at,
-        outcome,
-        identity: None,
-        network: None,
-        capabilities: None,
-        counters: None,
-        supplies: None,
-        inputs: None,
-        outputs: None,
-        covers: None,
-        alerts: None,
-        status: None,
-        gaps: Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use meterpost_wire::reading::Supply;
+    use meterpost_wire::reading::{Outcome, Scope, Supply};
 
     use super::*;
 
@@ -291,7 +269,7 @@ mod tests {
     #[test]
     fn a_full_batch_is_given_back_when_the_next_device_would_not_fit() {
         let device = |bytes: usize| Drafted {
-            reading: empty("ip:127.0.0.1".into(), Scope::Full, Timestamp::UNIX_EPOCH, Outcome::Complete),
+            reading: Reading::empty("ip:127.0.0.1".into(), Scope::Full, Timestamp::UNIX_EPOCH, Outcome::Complete),
             xml: "x".repeat(bytes),
             with: (),
         };
@@ -305,7 +283,7 @@ mod tests {
 
     #[test]
     fn parts_leave_in_their_order_and_the_billing_counters_last() {
-        let mut reading = empty("ip:127.0.0.1".into(), Scope::Full, Timestamp::UNIX_EPOCH, Outcome::Complete);
+        let mut reading = Reading::empty("ip:127.0.0.1".into(), Scope::Full, Timestamp::UNIX_EPOCH, Outcome::Complete);
         reading.covers = Some(Vec::new());
         reading.outputs = Some(Vec::new());
         reading.supplies = Some(vec![Supply::default(); 2]);

@@ -3,7 +3,8 @@
 //! Guarantees (DESIGN invariant 5):
 //! - A receipt is signed after the transaction that stored the token has committed.
 //! - The same token again, at any time and by any way, is acknowledged again and stored once.
-//! - What authenticates is never thrown away: it is stored, or it is in quarantine.
+//! - What authenticates is stored and acknowledged, even if nothing in it can be parsed. Refused, and kept in quarantine,
+//!   is only what `standards.md` names a code for: [`RefusalCode`] lists them, `ARCHITECTURE.md` which case is which.
 
 use jiff::Timestamp;
 use meterpost_wire::hex;
@@ -12,7 +13,7 @@ use meterpost_wire::receipt::{self, Claims, Disposition, Receipt, Refusal, Refus
 use meterpost_wire::seal;
 use sha2::{Digest, Sha256};
 
-use crate::open::{self, Unopened};
+use crate::open::{self, Content, Unopened};
 use crate::store::{Arrival, Known, Progress, Quarantined, SiteKeys, Store, StoreError, Taken};
 
 /// A token, and what its channel says about it. What is inside must agree.
@@ -95,32 +96,53 @@ pub async fn accept(
         None => {}
     }
 
+    if submission.token.len() > seal::ACCEPTED_TOKEN_MAX {
+        let inside = format!("a token of {} characters", submission.token.len());
+        return Err(told.refused(store, RefusalCode::TooLarge, inside).await);
+    }
+
     // Inflating and parsing up to 8 MiB is work for a thread of its own.
     let (opening_keys, token) = (keys.clone(), submission.token.clone());
     let opened = tokio::task::spawn_blocking(move || open::open(&opening_keys, &token))
         .await
         .map_err(|error| Refused::Storage(error.to_string()))?;
-    let (kid, opened) = match opened {
+    let (kid, content) = match opened {
         Ok(opened) => opened,
         Err(Unopened::UnknownKey(epoch)) => return Err(Refused::UnknownKey(epoch)),
         Err(error @ Unopened::NotAuthentic(_)) => {
             return Err(told.refused(store, RefusalCode::EnvelopeInvalid, error.to_string()).await);
         }
-        Err(error @ Unopened::Unreadable(_)) => {
+        Err(error @ Unopened::NoBatch(_)) => {
             return Err(told.quarantined(store, RefusalCode::EnvelopeInvalid, error.to_string()).await);
         }
         Err(error @ Unopened::OtherSite(_)) => {
             return Err(told.quarantined(store, RefusalCode::EnvelopeMismatch, error.to_string()).await);
         }
     };
-    let inner = (opened.batch.site.as_str(), opened.batch.id.as_str(), opened.batch.sequence);
-    if inner != (submission.site.as_str(), submission.batch_id.as_str(), submission.sequence) {
+    let named = (submission.site.as_str(), submission.batch_id.as_str(), submission.sequence);
+    let inner = match &content {
+        Content::Batch(opened) => (opened.batch.site.as_str(), opened.batch.id.as_str(), opened.batch.sequence),
+        // Nothing inside can disagree with the request but the site, which is that of the key.
+        Content::Unreadable(why) => {
+            tracing::warn!(site = %keys.id, sequence = submission.sequence, why, "a batch is stored and cannot be read");
+            (keys.id.as_str(), submission.batch_id.as_str(), submission.sequence)
+        }
+    };
+    if inner != named {
         let inside = "the request names another site, batch or sequence than the token".to_owned();
         return Err(told.quarantined(store, RefusalCode::EnvelopeMismatch, inside).await);
     }
     // Only the current epoch, the next, and ended ones have a key here, so this is no step over one.
     let epoch = keys.epoch(kid.epoch()).ok_or(Refused::UnknownKey(kid.epoch()))?;
-    let arrival = Arrival { token: submission.token.clone(), sha256, epoch: epoch.clone(), received_at: now, opened };
+    let arrival = Arrival {
+        batch_id: submission.batch_id.clone(),
+        sequence: submission.sequence,
+        token: submission.token.clone(),
+        sha256,
+        epoch: epoch.clone(),
+        received_at: now,
+        content,
+    };
     match store.take(arrival).await? {
         Taken::Stored(new, progress) => {
             let disposition = if new { Disposition::Accepted } else { Disposition::Duplicate };

@@ -1,8 +1,9 @@
 //! People: passwords, sessions and the tokens of forms. Sites authenticate in [`crate::receive`].
 //!
 //! A session is 32 random bytes in a cookie, of which the store keeps the SHA-256; it ends after 12 idle hours or 7 days.
-//! Ten wrong passwords in a row lock an account for 15 minutes. Each form carries a value that only somebody who can read
-//! the cookie can make.
+//! Nobody can lock somebody else's account: guessing is slowed down by name and network. A wrong name costs the same work
+//! and gets the same words as a wrong password. Each form carries a value that only somebody who can read the cookie can
+//! make.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -17,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock;
 use crate::config::Secret;
-use crate::store::{LogIn, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// The name of the one account that the first start makes.
 pub const ADMINISTRATOR: &str = "admin";
@@ -28,11 +29,15 @@ pub const PASSWORD_MIN: usize = 10;
 /// More bytes are refused as a password: hashing them would cost us, not the one who asks.
 pub const PASSWORD_MAX: usize = 1_024;
 
-/// The cookie of a session.
-pub const SESSION_COOKIE: &str = "meterpost_session";
+/// The cookie of a session. Over HTTPS its prefix makes browsers refuse one that another host, or plain HTTP, has set.
+pub const fn session_cookie(https: bool) -> &'static str {
+    if https { "__Host-meterpost_session" } else { "meterpost_session" }
+}
 
 /// The cookie that the form of the log-in page is tied to, before there is a session.
-pub const FORM_COOKIE: &str = "meterpost_form";
+pub const fn form_cookie(https: bool) -> &'static str {
+    if https { "__Host-meterpost_form" } else { "meterpost_form" }
+}
 
 /// Hashed when there is no such person, so that a wrong name takes as long as a wrong password. Nobody knows a password
 /// for it.
@@ -57,8 +62,6 @@ pub enum Attempt {
     In(Secret),
     /// Wrong name or password.
     Wrong,
-    /// The account is locked until then.
-    Locked(Timestamp),
     /// Too many others are logging in: nothing was looked at.
     TooMany,
 }
@@ -89,12 +92,9 @@ pub fn invent_password() -> Secret {
 /// Checks name and password and begins a session.
 pub async fn log_in(store: &Store, name: &str, password: &Secret, now: Timestamp) -> Result<Attempt, StoreError> {
     let Ok(_attempt) = ATTEMPTS.try_acquire() else { return Ok(Attempt::TooMany) };
-    let person = store.person(name.to_owned()).await?;
-    if let Some(until) = person.as_ref().and_then(|person| person.locked_until).filter(|until| *until > now) {
-        return Ok(Attempt::Locked(until));
-    }
-    let known = person.is_some() && password.expose().len() <= PASSWORD_MAX;
-    let hash = person.filter(|_| known).map_or_else(|| NOBODY.to_owned(), |person| person.password);
+    let password_hash = store.password_hash(name.to_owned()).await?;
+    let known = password_hash.is_some() && password.expose().len() <= PASSWORD_MAX;
+    let hash = password_hash.filter(|_| known).unwrap_or_else(|| NOBODY.to_owned());
     let given = if known { password.clone() } else { Secret::new(String::new()) };
     let right = hashing(move || {
         let hash = PasswordHash::new(&hash).map_err(|error| StoreError::Broken(error.to_string()))?;
@@ -102,10 +102,8 @@ pub async fn log_in(store: &Store, name: &str, password: &Secret, now: Timestamp
     })
     .await?;
     if !(known && right) {
-        store.count_log_in(name.to_owned(), LogIn::Wrong, now).await?;
         return Ok(Attempt::Wrong);
     }
-    store.count_log_in(name.to_owned(), LogIn::Right, now).await?;
     let cookie = random_value();
     store.begin_session(digest(&cookie), name.to_owned(), now).await?;
     Ok(Attempt::In(Secret::new(cookie)))
@@ -133,9 +131,9 @@ async fn hashing<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(StoreError::Broken(error.to_string())))
 }
 
-/// The person whose session the request's cookie names.
-pub async fn person(store: &Store, headers: &HeaderMap, now: Timestamp) -> Result<Option<String>, StoreError> {
-    match cookie(headers, SESSION_COOKIE) {
+/// The person of the session that this cookie names.
+pub async fn person(store: &Store, cookie: Option<&str>, now: Timestamp) -> Result<Option<String>, StoreError> {
+    match cookie {
         Some(value) => store.session(digest(value), now).await,
         None => Ok(None),
     }
@@ -192,17 +190,18 @@ mod tests {
     #[test]
     fn a_cookie_is_found_among_others() {
         let headers = with_cookie("a=1; meterpost_session=xyz; b=2");
-        assert_eq!(cookie(&headers, SESSION_COOKIE), Some("xyz"));
+        assert_eq!(cookie(&headers, session_cookie(false)), Some("xyz"));
+        assert_eq!(cookie(&headers, session_cookie(true)), None, "set over plain HTTP, it is none over HTTPS");
         assert_eq!(cookie(&headers, "c"), None);
     }
 
     #[test]
     fn a_form_belongs_to_one_cookie() {
         let headers = with_cookie("meterpost_session=xyz");
-        assert!(form_is_ours(&headers, SESSION_COOKIE, &form_token("xyz")));
-        assert!(!form_is_ours(&headers, SESSION_COOKIE, &form_token("xyy")));
-        assert!(!form_is_ours(&headers, SESSION_COOKIE, ""));
-        assert!(!form_is_ours(&HeaderMap::new(), SESSION_COOKIE, &form_token("")));
+        assert!(form_is_ours(&headers, session_cookie(false), &form_token("xyz")));
+        assert!(!form_is_ours(&headers, session_cookie(false), &form_token("xyy")));
+        assert!(!form_is_ours(&headers, session_cookie(false), ""));
+        assert!(!form_is_ours(&HeaderMap::new(), session_cookie(false), &form_token("")));
     }
 
     #[test]

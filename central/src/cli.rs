@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use crate::config::{self, Config, ConfigError, Overrides, Secret};
 use crate::export::{self, ExportError, Format, Wanted};
 use crate::sites::{self, Enrol, SiteError};
-use crate::store::{Store, StoreError};
+use crate::store::{SiteRow, Store, StoreError};
 use crate::{StartError, accept, auth, clock, open, open_store};
 
 /// A certificate file for `--ca` is at most this long; enrolment tokens are at most 16 KiB.
@@ -86,8 +86,10 @@ enum Command {
         after_help = "Example:\n  meterpost-central export readings --from 2026-11-01 --to 2026-12-01 > november.csv"
     )]
     Export(Export),
-    /// Compare every stored token with its hash and check the database; derive everything again
-    #[command(after_help = "Example:\n  meterpost-central check\n  meterpost-central check --rederive")]
+    /// Compare every stored token with its hash, open every sealed row and check the database; derive everything again
+    #[command(after_help = "Example:\n  meterpost-central check\n  meterpost-central check --rederive\n\n\
+                            --rederive is one transaction. `serve` may go on beside it: its pages show what was there before, \
+                            and sites that send batches meanwhile are told to come back.")]
     Check {
         /// Drop what is derived and make it again from the stored tokens
         #[arg(long)]
@@ -109,7 +111,8 @@ struct Serve {
     /// Its key, PEM
     #[arg(long, value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// Password of the administrator made at the first start; without one it is invented and printed once
+    /// File with the password of the administrator made at the first start, or METERPOST_CENTRAL_ADMIN_PASSWORD; without
+    /// one it is invented, and told to the terminal or written to `initial-password` beside the configuration
     #[arg(long, value_name = "FILE")]
     admin_password_file: Option<PathBuf>,
 }
@@ -142,7 +145,8 @@ enum Site {
 
 #[derive(Debug, Args)]
 struct EnrolArguments {
-    /// Base URL as the site reaches this central [default: `public_url` of the configuration]
+    /// Base URL as the site reaches this central [default: `public_url` of the configuration, else a loopback address
+    /// that is listened on]
     #[arg(long, value_name = "URL")]
     central: Option<String>,
     /// PEM file of the only CAs that the site is to trust for this central
@@ -158,7 +162,7 @@ enum Export {
     /// One row for each device, as it stands now
     #[command(after_help = "Example:\n  meterpost-central export devices --format json")]
     Devices(ExportArguments),
-    /// One row for each reading with its counters
+    /// One row for each reading with its counters. Vendor, model and serial number are those of that reading
     #[command(after_help = "Example:\n  meterpost-central export readings --site \"Head office\" --from 2026-11-01")]
     Readings(ExportArguments),
 }
@@ -319,6 +323,7 @@ async fn run_site(config: &Config, site: Site) -> Result<Done, CommandError> {
 async fn list_sites(store: &Store) -> Result<Done, CommandError> {
     let sites = store.sites().await?;
     let width = sites.iter().map(|site| site.name.chars().count()).max().unwrap_or(0).max(4);
+    let now = clock::now();
     print(|out| {
         writeln!(
             out,
@@ -330,16 +335,38 @@ async fn list_sites(store: &Store) -> Result<Done, CommandError> {
                 || "never".to_owned(),
                 |last| last.received_at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string(),
             );
-            let forked = if site.forks.is_empty() { "" } else { "  forked" };
             writeln!(
                 out,
-                "{}  {:width$}  {:>8}  {:>9}  {:>9}  {last}{forked}",
-                site.id, site.name, site.devices, site.highest, site.acknowledged_through
+                "{}  {:width$}  {:>8}  {:>9}  {:>9}  {last}{}",
+                site.id,
+                site.name,
+                site.devices,
+                site.highest,
+                site.acknowledged_through,
+                remarks(site, now)
             )?;
         }
         Ok(())
     })?;
     Ok(Done::Whole)
+}
+
+/// What a person should look into, in words after two blanks; the page of sites says more.
+fn remarks(site: &SiteRow, now: Timestamp) -> String {
+    let missing: u64 = site.missing.iter().map(|(first, last)| last - first + 1).sum();
+    let counted = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
+    let silent = site.last.as_ref().and_then(|last| last.promise_at).is_some_and(|promise| promise < now);
+    let remarks = [
+        silent.then(|| "silent".to_owned()),
+        (!site.forks.is_empty()).then(|| "forked".to_owned()),
+        counted(missing, "missing"),
+        counted(site.quarantined, "in quarantine"),
+        counted(site.set_aside, "set aside"),
+        counted(site.needs_upgrade, "for a newer central"),
+        counted(site.unreadable, "unreadable"),
+    ];
+    let words = remarks.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if words.is_empty() { words } else { format!("  {words}") }
 }
 
 async fn run_export(config: &Config, export: Export) -> Result<Done, CommandError> {
@@ -362,7 +389,13 @@ async fn run_export(config: &Config, export: Export) -> Result<Done, CommandErro
         // `export … | head` is not an error.
         Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Done::Whole),
         Err(error) => Err(CommandError::Work(error.to_string())),
-        Ok(()) => Ok(Done::Whole),
+        Ok(0) => Ok(Done::Whole),
+        Ok(damaged) => {
+            eprintln!(
+                "warning: {damaged} rows are left out, for what is stored of them is damaged: run `check --rederive`"
+            );
+            Ok(Done::InPart)
+        }
     }
 }
 
@@ -370,8 +403,12 @@ async fn run_check(config: &Config, rederive: bool) -> Result<Done, CommandError
     let store = existing_store(config).await?;
     let checked = store.check(accept::digest).await?;
     print(|out| {
-        writeln!(out, "{} tokens of {} bytes compared with their hashes", checked.tokens, checked.bytes)?;
-        checked.faults.iter().try_for_each(|fault| writeln!(out, "{fault}"))
+        writeln!(
+            out,
+            "{} tokens of {} bytes compared with their hashes, {} sealed rows opened",
+            checked.tokens, checked.bytes, checked.rows
+        )?;
+        checked.faults.iter().chain(&checked.mendable).try_for_each(|fault| writeln!(out, "{fault}"))
     })?;
     if !checked.faults.is_empty() {
         return Err(CommandError::Work(format!(
@@ -380,10 +417,15 @@ async fn run_check(config: &Config, rederive: bool) -> Result<Done, CommandError
         )));
     }
     if !rederive {
-        return Ok(Done::Whole);
+        return match checked.mendable.len() {
+            0 => Ok(Done::Whole),
+            faults => Err(CommandError::Work(format!(
+                "{faults} faults in what is derived from the tokens: `check --rederive` makes it again"
+            ))),
+        };
     }
     let done = store
-        .rederive(|keys, token| open::open(keys, token).map(|(_, opened)| opened).map_err(|error| error.to_string()))
+        .rederive(|keys, token| open::open(keys, token).map(|(_, content)| content).map_err(|error| error.to_string()))
         .await?;
     print(|out| {
         writeln!(out, "{} batches derived again: {} devices, {} readings", done.batches, done.devices, done.readings)?;
@@ -398,10 +440,14 @@ async fn run_passwd(config: &Config, name: &str) -> Result<Done, CommandError> {
     read.map_err(|error| CommandError::Usage(format!("cannot read the password from standard input: {error}")))?;
     let password = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
     let store = open_store(config).await?;
-    if name != auth::ADMINISTRATOR && store.person(name.to_owned()).await?.is_none() {
+    if name != auth::ADMINISTRATOR && store.password_hash(name.to_owned()).await?.is_none() {
         return Err(CommandError::Usage(format!("there is no account `{name}`: `{}` is the one", auth::ADMINISTRATOR)));
     }
     auth::set_password(&store, name, &password).await.map_err(|error| CommandError::Usage(error.to_string()))?;
+    if name == auth::ADMINISTRATOR {
+        // What the first start may have written there is a password no more.
+        let _ = fs::remove_file(&config.initial_password_file);
+    }
     Ok(Done::Whole)
 }
 
@@ -418,13 +464,14 @@ async fn existing_store(config: &Config) -> Result<Store, CommandError> {
 
 impl EnrolArguments {
     fn checked(self, config: &Config) -> Result<Enrol, CommandError> {
-        let url = self.central.as_ref().or(config.public_url.as_ref()).ok_or_else(|| {
+        let own = || (config.public_url.is_some() || config.listen.ip().is_loopback()).then(|| config.base_url());
+        let url = self.central.or_else(own).ok_or_else(|| {
             CommandError::Usage(
                 "the site must know how to reach this central: give `--central URL`, or `public_url` in the configuration"
                     .to_owned(),
             )
         })?;
-        let central = config::base_url(url).ok_or_else(|| {
+        let central = config::base_url(&url).ok_or_else(|| {
             CommandError::Usage(format!(
                 "`--central`: found `{url}`: `https://central.example` would be right, or `http:` with a loopback address"
             ))
@@ -475,7 +522,7 @@ impl From<ConfigError> for CommandError {
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Key(text) => Self::Usage(text),
+            StoreError::Refused(text) => Self::Usage(text),
             other => Self::Work(other.to_string()),
         }
     }

@@ -8,18 +8,27 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 /// Where the configuration lies unless told otherwise.
-pub const CONFIG_FILE: &str =
-    if cfg!(windows) { r"C:\ProgramData\meterpost\central.toml" } else { "/etc/meterpost/central.toml" };
+pub fn default_file() -> PathBuf {
+    if cfg!(windows) { program_data().join("central.toml") } else { PathBuf::from("/etc/meterpost/central.toml") }
+}
 
 /// Where data lies unless told otherwise.
-pub const DATA_DIR: &str =
-    if cfg!(windows) { r"C:\ProgramData\meterpost\central-data" } else { "/var/lib/meterpost-central" };
+fn default_data_dir() -> PathBuf {
+    if cfg!(windows) { program_data().join("data") } else { PathBuf::from("/var/lib/meterpost-central") }
+}
+
+fn program_data() -> PathBuf {
+    std::env::var_os("ProgramData").map_or_else(|| PathBuf::from(r"C:\ProgramData"), PathBuf::from).join("meterpost")
+}
 
 /// The address listened on unless told otherwise: plain HTTP is for this machine alone.
 pub const LISTEN: &str = "127.0.0.1:8099";
 
 /// The file of the machine key; it lies beside the configuration.
 pub const KEY_FILE: &str = "machine.key";
+
+/// Where the first password goes when nobody sits at a terminal to read it; it lies beside the configuration.
+const INITIAL_PASSWORD_FILE: &str = "initial-password";
 
 /// The largest configuration file that is read, in bytes; a larger one is refused.
 const FILE_MAX: u64 = 1 << 20;
@@ -112,8 +121,11 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The machine key, never inside `data_dir`.
     pub key_file: PathBuf,
-    /// The password of the administrator made at the first start; without one it is invented and printed once.
+    /// The password of the administrator made at the first start; without one it is invented, and told to a terminal or
+    /// written to `initial_password_file`.
     pub admin_password: Option<Secret>,
+    /// Beside the configuration; written at most once, with mode 0600.
+    pub initial_password_file: PathBuf,
 }
 
 /// Certificate chain and private key, both PEM.
@@ -133,7 +145,7 @@ pub struct ConfigError(String);
 impl Config {
     /// Reads the file, if there is one, and lays the overrides over it. A file that was named must exist.
     pub fn load(overrides: Overrides) -> Result<Self, ConfigError> {
-        let path = overrides.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG_FILE));
+        let path = overrides.config.clone().unwrap_or_else(default_file);
         let raw = if overrides.config.is_some() || path.exists() {
             parse(&path, &read_small(&path)?)?
         } else {
@@ -199,7 +211,7 @@ fn mean(path: &Path, raw: RawConfig, overrides: Overrides) -> Result<Config, Con
         (None, Some(file)) => Some(Secret::new(read_small(&file)?.trim_end_matches(['\r', '\n']).to_owned())),
         (None, None) => raw.admin.password.map(Secret::new),
     };
-    let data_dir = overrides.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR));
+    let data_dir = overrides.data_dir.unwrap_or_else(default_data_dir);
     let key_file = overrides.key_file.unwrap_or_else(|| path.with_file_name(KEY_FILE));
     if absolute(&key_file).starts_with(absolute(&data_dir)) {
         return Err(ConfigError(format!(
@@ -208,7 +220,8 @@ fn mean(path: &Path, raw: RawConfig, overrides: Overrides) -> Result<Config, Con
             key_file.display()
         )));
     }
-    Ok(Config { listen, public_url, tls, data_dir, key_file, admin_password })
+    let initial_password_file = path.with_file_name(INITIAL_PASSWORD_FILE);
+    Ok(Config { listen, public_url, tls, data_dir, key_file, admin_password, initial_password_file })
 }
 
 /// A base URL for sites, without a slash at the end: `https:`, or `http:` with a loopback address.

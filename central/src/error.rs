@@ -1,5 +1,6 @@
 //! The one place that turns what went wrong into a status, a short text outside and a full line in the log.
 
+use axum::extract::rejection::FormRejection;
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +24,12 @@ pub enum Failure {
     NotFound,
     /// A form that this server did not make for this session.
     Form,
+    /// A form that is none, or too long.
+    NoForm(StatusCode),
+    /// Another method than this address takes.
+    Method,
+    /// What is stored of this device does not open.
+    Damaged,
     /// This address asks too often, or too many ask at once.
     TooMany,
     /// The store cannot do it.
@@ -37,11 +44,17 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<FormRejection> for Failure {
+    fn from(rejection: FormRejection) -> Self {
+        Self::NoForm(rejection.status())
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
             Self::LogIn { next } => {
-                let place = format!("/login?next={}", next.replace('%', "%25").replace('&', "%26").replace('#', "%23"));
+                let place = format!("/login?next={}", pages::encoded(&next).replace("%2F", "/"));
                 let place = HeaderValue::from_str(&place).unwrap_or(HeaderValue::from_static("/login"));
                 (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()
             }
@@ -51,6 +64,19 @@ impl IntoResponse for Failure {
                 "Not done",
                 "This form was not made for your session. Please load the page again.",
             ),
+            Self::NoForm(status) => {
+                let text = "What was sent is no form of this central. Please load the page again.";
+                pages::message(status, "Not done", text)
+            }
+            Self::Method => {
+                let text = "This address takes no such request.";
+                pages::message(StatusCode::METHOD_NOT_ALLOWED, "Not done", text)
+            }
+            Self::Damaged => {
+                let text = "What is stored of this device is damaged. The batches that it came from are kept: \
+                            `meterpost-central check --rederive` makes it again from them.";
+                pages::message(StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong", text)
+            }
             Self::TooMany => {
                 let text = "Too many attempts. Please wait a minute.";
                 let mut response = pages::message(StatusCode::TOO_MANY_REQUESTS, "Please wait", text);

@@ -2,14 +2,15 @@
 //!
 //! CSV is RFC 4180 with CR LF. A text that a spreadsheet would take for a formula (it begins with `=`, `+`, `-`, `@`, tab
 //! or CR) gets an apostrophe before it: device names are written by strangers. Numbers stand as they are, what is not
-//! known is empty and never 0. JSON is one array; absent keys are not known.
+//! known is empty and never 0. JSON is one array; absent keys are not known. Vendor, model and serial number of a reading
+//! are those of that reading, and the device's newest where it did not say.
 
 use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::store::{FleetRow, READINGS_PAGE, ReadingRow, ReadingsFrom, Store, StoreError};
+use crate::store::{Fleet, FleetRow, ReadingRow, ReadingsFrom, Store, StoreError};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -61,60 +62,62 @@ const COUNTER_COLUMNS: [&str; 15] = [
     "scan.images",
 ];
 
-/// Writes the devices, one row each, as they stand now.
+/// Writes the devices, one row each, as they stand now. Returns how many are left out because what is stored of them does
+/// not open.
 pub async fn devices(
     store: &Store,
     wanted: &Wanted,
     format: Format,
     out: &mut (impl Write + Send),
-) -> Result<(), ExportError> {
-    let mut fleet = store.fleet().await?;
+) -> Result<u64, ExportError> {
+    let Fleet { rows: mut fleet, damaged } = store.fleet().await?;
     fleet.retain(|row| {
         wanted.site.as_ref().is_none_or(|site| *site == row.site)
             && wanted.from.is_none_or(|from| row.read_at.is_some_and(|at| at >= from))
             && wanted.to.is_none_or(|to| row.read_at.is_some_and(|at| at < to))
     });
     fleet.sort_by(|one, other| (&one.site_name, &one.summary.key).cmp(&(&other.site_name, &other.summary.key)));
-    let mut rows = Rows::begin(format, &DEVICE_COLUMNS, out)?;
+    let mut rows = Rows::begin(format, WHO_COLUMNS.iter().chain(&DEVICE_COLUMNS), out)?;
     for row in &fleet {
         rows.write(device_cells(row))?;
     }
-    Ok(rows.end()?)
+    rows.end()?;
+    Ok(damaged)
 }
 
-/// Writes the readings, one row each, by effective time.
+/// Writes the readings, one row each, by effective time. Returns how many are left out because they do not open.
 pub async fn readings(
     store: &Store,
     wanted: &Wanted,
     format: Format,
     out: &mut (impl Write + Send),
-) -> Result<(), ExportError> {
-    let names: Vec<&str> =
-        READING_COLUMNS.iter().chain(&COUNTER_COLUMNS).copied().chain(["other_counters", "not_actual"]).collect();
-    let mut rows = Rows::begin(format, &names, out)?;
+) -> Result<u64, ExportError> {
+    let names = WHO_COLUMNS.iter().chain(&READING_COLUMNS).chain(&COUNTER_COLUMNS).chain(&FURTHER_COLUMNS);
+    let mut rows = Rows::begin(format, names, out)?;
     let mut from = ReadingsFrom { site: wanted.site.clone(), from: wanted.from, to: wanted.to, after: None };
+    let mut damaged = 0;
     loop {
         let page = store.readings(from.clone()).await?;
-        for row in &page {
+        for row in &page.rows {
             rows.write(reading_cells(row, format))?;
         }
-        match page.last() {
-            Some(last) if page.len() == READINGS_PAGE => {
-                from.after = Some((last.effective_at, last.device.clone(), last.read_at));
-            }
-            _ => return Ok(rows.end()?),
+        damaged += page.damaged;
+        from.after = page.next;
+        if from.after.is_none() {
+            rows.end()?;
+            return Ok(damaged);
         }
     }
 }
 
-const DEVICE_COLUMNS: [&str; 21] = [
-    "site",
-    "site_id",
-    "device",
-    "key",
-    "vendor",
-    "model",
-    "serial_number",
+/// What every row begins with.
+const WHO_COLUMNS: [&str; 7] = ["site", "site_id", "device", "key", "vendor", "model", "serial_number"];
+
+fn who_cells(site: [&str; 2], device: [&str; 2], who: [&Option<String>; 3]) -> Vec<Value> {
+    site.iter().chain(&device).map(|text| json!(text)).chain(who.iter().map(|text| json!(text))).collect()
+}
+
+const DEVICE_COLUMNS: [&str; 14] = [
     "asset_tag",
     "name",
     "location",
@@ -133,14 +136,9 @@ const DEVICE_COLUMNS: [&str; 21] = [
 
 fn device_cells(row: &FleetRow) -> Vec<Value> {
     let summary = &row.summary;
-    vec![
-        json!(row.site_name),
-        json!(row.site),
-        json!(row.id),
-        json!(summary.key),
-        json!(summary.vendor),
-        json!(summary.model),
-        json!(summary.serial),
+    let who = [&summary.vendor, &summary.model, &summary.serial];
+    let mut cells = who_cells([&row.site_name, &row.site], [&row.id, &summary.key], who);
+    cells.extend([
         json!(summary.asset_tag),
         json!(summary.name),
         json!(summary.location),
@@ -155,38 +153,24 @@ fn device_cells(row: &FleetRow) -> Vec<Value> {
         json!(summary.lowest.as_ref().map(|lowest| lowest.percent)),
         json!(summary.alerts),
         json!(summary.worst.map(crate::derive::Severity::as_str)),
-    ]
+    ]);
+    cells
 }
 
-const READING_COLUMNS: [&str; 11] = [
-    "site",
-    "site_id",
-    "device",
-    "key",
-    "vendor",
-    "model",
-    "serial_number",
-    "read_at",
-    "effective_at",
-    "sequence",
-    "outcome",
-];
+const READING_COLUMNS: [&str; 4] = ["read_at", "effective_at", "sequence", "outcome"];
+
+/// What has no column of its own, and what was not simply read.
+const FURTHER_COLUMNS: [&str; 2] = ["other_counters", "not_actual"];
 
 fn reading_cells(row: &ReadingRow, format: Format) -> Vec<Value> {
-    let summary = &row.summary;
-    let mut cells = vec![
-        json!(row.site_name),
-        json!(row.site),
-        json!(row.device),
-        json!(summary.key),
-        json!(summary.vendor),
-        json!(summary.model),
-        json!(summary.serial),
+    let who = [&row.who.vendor, &row.who.model, &row.who.serial];
+    let mut cells = who_cells([&row.site_name, &row.site], [&row.device, &row.key], who);
+    cells.extend([
         json!(row.read_at.to_string()),
         json!(row.effective_at.to_string()),
         json!(row.sequence),
         json!(row.outcome),
-    ];
+    ]);
     cells.extend(COUNTER_COLUMNS.iter().map(|key| json!(row.counters.get(*key).map(|count| count.value))));
     let others = row.counters.iter().filter(|(key, _)| !COUNTER_COLUMNS.contains(&key.as_str()));
     let doubtful = row.counters.iter().filter(|(_, count)| count.basis != "actual");
@@ -214,12 +198,13 @@ struct Rows<'o, W: Write> {
 }
 
 impl<'o, W: Write> Rows<'o, W> {
-    fn begin(format: Format, names: &[&str], out: &'o mut W) -> io::Result<Self> {
+    fn begin<'n>(format: Format, names: impl Iterator<Item = &'n &'n str>, out: &'o mut W) -> io::Result<Self> {
+        let names: Vec<String> = names.map(|name| (*name).to_owned()).collect();
         match format {
             Format::Csv => write!(out, "{}\r\n", names.join(","))?,
             Format::Json => write!(out, "[")?,
         }
-        Ok(Self { format, names: names.iter().map(|name| (*name).to_owned()).collect(), first: true, out })
+        Ok(Self { format, names, first: true, out })
     }
 
     fn write(&mut self, cells: Vec<Value>) -> io::Result<()> {
@@ -290,7 +275,7 @@ mod tests {
 
     fn written(format: Format, rows: Vec<Vec<Value>>) -> String {
         let mut out = Vec::new();
-        let mut writer = Rows::begin(format, &["a", "b"], &mut out).expect("memory");
+        let mut writer = Rows::begin(format, ["a", "b"].iter(), &mut out).expect("memory");
         rows.into_iter().for_each(|row| writer.write(row).expect("memory"));
         writer.end().expect("memory");
         String::from_utf8(out).expect("text")

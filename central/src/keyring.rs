@@ -10,7 +10,7 @@ use meterpost_wire::keys::{ContentKey, MachineKey, NamesKey};
 use meterpost_wire::seal;
 use zeroize::Zeroizing;
 
-use crate::clock;
+use crate::{clock, private};
 
 /// Octets of the key.
 const KEY_BYTES: usize = 32;
@@ -109,11 +109,7 @@ fn make(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let octets = Zeroizing::new(clock::random_bytes::<KEY_BYTES>().to_vec());
     // `serve` and `site add` may both be at their first start: each writes a file of its own.
     let unfinished = path.with_extension(format!("new-{:016x}", u64::from_ne_bytes(clock::random_bytes())));
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
+    let mut file = private::create_new(&unfinished)?;
     file.write_all(&octets)?;
     file.sync_all()?;
     drop(file);

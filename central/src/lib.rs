@@ -27,9 +27,11 @@ mod error;
 pub mod export;
 pub mod keyring;
 mod pages;
+mod private;
 
 pub mod clock;
 
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -50,6 +52,12 @@ pub enum StartError {
     /// The administrator's password.
     #[error("the administrator's password: {0}")]
     Password(#[from] auth::PasswordError),
+    /// Nobody sits at a terminal, and the file for the first password cannot be written.
+    #[error(
+        "cannot write the first password to `{0}`: {1}; set one with `METERPOST_CENTRAL_ADMIN_PASSWORD`, \
+         `--admin-password-file` or `meterpost-central user passwd admin`"
+    )]
+    PasswordFile(String, io::Error),
     /// Listening.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -62,7 +70,8 @@ pub async fn open_store(config: &Config) -> Result<Store, StartError> {
 }
 
 /// Serves on `listener` until `shutdown` resolves. At the first start one administrator is made, `admin`, with the
-/// configured password; without one it is invented and printed once on standard error.
+/// configured password; without one it is invented and told once: to the terminal, or else to a file that only its owner
+/// can read, for a journal keeps what it is told.
 pub async fn serve(
     config: Config,
     listener: TcpListener,
@@ -79,14 +88,21 @@ async fn make_administrator(store: &Store, config: &Config) -> Result<(), StartE
     if store.has_people().await? {
         return Ok(());
     }
-    let password = config.admin_password.clone().unwrap_or_else(auth::invent_password);
-    auth::set_password(store, auth::ADMINISTRATOR, &password).await?;
-    if config.admin_password.is_none() {
-        eprintln!(
-            "first start: log in as `{}` with the password `{}`; it is not shown again",
-            auth::ADMINISTRATOR,
-            password.expose()
-        );
+    let name = auth::ADMINISTRATOR;
+    if let Some(password) = &config.admin_password {
+        return Ok(auth::set_password(store, name, password).await?);
+    }
+    let (password, file) = (auth::invent_password(), &config.initial_password_file);
+    let to_terminal = io::stderr().is_terminal();
+    if !to_terminal {
+        private::write(file, format!("{}\n", password.expose()).as_bytes())
+            .map_err(|error| StartError::PasswordFile(file.display().to_string(), error))?;
+    }
+    auth::set_password(store, name, &password).await?;
+    if to_terminal {
+        eprintln!("first start: log in as `{name}` with the password `{}`; it is not shown again", password.expose());
+    } else {
+        eprintln!("first start: log in as `{name}` with the password in `{}`, and delete that file", file.display());
     }
     Ok(())
 }

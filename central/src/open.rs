@@ -21,6 +21,16 @@ pub struct Opened {
     pub flags: Vec<&'static str>,
 }
 
+/// What a token that authenticated holds.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A batch.
+    Batch(Box<Opened>),
+    /// Nothing that this version can parse, with the reason: it is stored and acknowledged all the same, for a later one
+    /// may read it (DESIGN invariant 5).
+    Unreadable(String),
+}
+
 /// Why a token gives nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unopened {
@@ -28,9 +38,9 @@ pub enum Unopened {
     NotAuthentic(String),
     /// It names an epoch of this site whose key is not known, or closed.
     UnknownKey(u32),
-    /// It authenticated and what is in it cannot be read: its bytes are kept.
-    Unreadable(String),
-    /// It authenticated and names another site inside.
+    /// It authenticated and is something else than a batch (`standards.md` 1.7, rules 7 and 8): its bytes are kept.
+    NoBatch(String),
+    /// It authenticated and names another site inside: its bytes are kept.
     OtherSite(String),
 }
 
@@ -39,37 +49,45 @@ impl std::fmt::Display for Unopened {
         match self {
             Self::NotAuthentic(why) => write!(f, "it does not open: {why}"),
             Self::UnknownKey(epoch) => write!(f, "the key of epoch {epoch} is not known"),
-            Self::Unreadable(why) => write!(f, "its content cannot be read: {why}"),
+            Self::NoBatch(why) => write!(f, "it authenticated and is no batch: {why}"),
             Self::OtherSite(site) => write!(f, "it names site {site} inside"),
         }
     }
 }
 
 /// Opens a token of a site with the keys of that site, and reads it.
-pub fn open(keys: &SiteKeys, token: &str) -> Result<(Kid, Opened), Unopened> {
+pub fn open(keys: &SiteKeys, token: &str) -> Result<(Kid, Content), Unopened> {
     let key_of = |kid: &Kid| keys.epoch(kid.epoch()).map(|epoch| epoch.batch_key());
-    let opened = seal::open(token, Some(&keys.id), key_of).map_err(|error| match error {
-        seal::OpenError::Invalid(why) => Unopened::NotAuthentic(why.to_string()),
-        seal::OpenError::UnknownKey(kid) => Unopened::UnknownKey(kid.epoch()),
-        seal::OpenError::Unreadable(why) => Unopened::Unreadable(why.to_string()),
-    })?;
-    let content = read(&opened.xml).map_err(Unopened::Unreadable)?;
-    if content.batch.site != keys.id.as_str() {
-        return Err(Unopened::OtherSite(content.batch.site));
+    let (kid, content) = match seal::open(token, Some(&keys.id), key_of) {
+        Ok(opened) => (opened.kid, read(&opened.xml)?),
+        Err(seal::OpenError::Invalid(why)) => return Err(Unopened::NotAuthentic(why.to_string())),
+        Err(seal::OpenError::UnknownKey(kid)) => return Err(Unopened::UnknownKey(kid.epoch())),
+        Err(error @ seal::OpenError::Padding) => return Err(Unopened::NoBatch(error.to_string())),
+        Err(error @ seal::OpenError::Unreadable(_)) => {
+            let kid = seal::peek_kid(token).ok_or_else(|| Unopened::NotAuthentic("no `kid`".to_owned()))?;
+            (kid, Content::Unreadable(error.to_string()))
+        }
+    };
+    match content {
+        Content::Batch(opened) if opened.batch.site != keys.id.as_str() => Err(Unopened::OtherSite(opened.batch.site)),
+        content => Ok((kid, content)),
     }
-    Ok((opened.kid, content))
 }
 
-/// Reads a batch as far as this version can; the error is for the log.
-fn read(content: &[u8]) -> Result<Opened, String> {
-    let decoded = xml::decode(content).map_err(|error| error.to_string())?;
+/// Reads a batch as far as this version can.
+fn read(content: &[u8]) -> Result<Content, Unopened> {
+    let decoded = match xml::decode(content) {
+        Ok(decoded) => decoded,
+        Err(error @ xml::BadBatch::NotParsed(_)) => return Ok(Content::Unreadable(error.to_string())),
+        Err(error @ xml::BadBatch::OtherRoot(_)) => return Err(Unopened::NoBatch(error.to_string())),
+    };
     let notes = &decoded.notes;
     let flags = [
         (!notes.duplicate_devices.is_empty(), "device_repeated"),
         (notes.over_limit > 0, "over_limit"),
         (notes.unreadable > 0, "value_unreadable"),
     ];
-    Ok(Opened {
+    Ok(Content::Batch(Box::new(Opened {
         needs_upgrade: notes.needs_reader.is_some(),
         flags: flags.into_iter().filter(|(odd, _)| *odd).map(|(_, flag)| flag).collect(),
         set_aside: decoded
@@ -78,7 +96,7 @@ fn read(content: &[u8]) -> Result<Opened, String> {
             .map(|device| SetAside { reason: device.reason, xml: device.xml })
             .collect(),
         batch: decoded.batch,
-    })
+    })))
 }
 
 /// A reading as the store keeps it: the element of the batch, which any later version can read.

@@ -21,6 +21,7 @@ pub use device::page as device;
 pub use fleet::page as fleet;
 pub use login::{attempt as log_in, form as log_in_form, log_out};
 pub use sites::page as sites;
+pub use words::encoded;
 
 use crate::error::Failure;
 use crate::router::App;
@@ -55,9 +56,9 @@ pub fn message(status: StatusCode, title: &str, text: &str) -> Response {
 
 /// The frame for the person of this request, or the way to the log-in page.
 async fn frame(app: &App, headers: &HeaderMap, here: &'static str, path: &str) -> Result<Frame, Failure> {
-    let cookie = auth::cookie(headers, auth::SESSION_COOKIE).unwrap_or_default();
-    match auth::person(&app.store, headers, clock::now()).await? {
-        Some(person) => Ok(Frame { person, form_token: auth::form_token(cookie), here }),
+    let cookie = auth::cookie(headers, auth::session_cookie(app.config.is_https()));
+    match auth::person(&app.store, cookie, clock::now()).await? {
+        Some(person) => Ok(Frame { person, form_token: auth::form_token(cookie.unwrap_or_default()), here }),
         None => Err(Failure::LogIn { next: path.to_owned() }),
     }
 }

@@ -18,8 +18,8 @@ mod soap;
 
 pub use soap::{description, soap};
 
-use crate::accept;
 use crate::store::{SiteKeys, Store, StoreError};
+use crate::{accept, gate};
 
 /// Characters of an `Authorization` header that are looked at; a longer one is refused.
 const AUTHORIZATION_MAX: usize = 512;
@@ -34,6 +34,11 @@ pub struct Remote(pub SocketAddr);
 pub struct Peer(pub IpAddr);
 
 impl Peer {
+    /// What limits count it for.
+    pub fn network(self) -> IpAddr {
+        gate::network(self.0)
+    }
+
     fn of(remote: IpAddr, headers: &HeaderMap) -> Self {
         let forwarded = || {
             let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;

@@ -19,7 +19,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::config::Config;
 use crate::error::Failure;
-use crate::gate::Limiter;
+use crate::gate::{Limiter, Shares};
 use crate::store::Store;
 use crate::{pages, receive};
 
@@ -29,8 +29,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a form; more is refused with 413. Batches have a limit of their own.
 const FORM_BYTES_MAX: usize = 16 << 10;
 
-/// Batches whose bodies are in memory at one time, 1.5 MiB each at most; the next is told to come back.
+/// Batches whose bodies are in memory at one time, 1.5 MiB each at most; the next waits a little, and is told to come back.
 const BODIES_MAX: usize = 64;
+
+/// Of these, bodies of one site: a site whose bodies trickle in holds up itself alone.
+pub const SITE_BODIES_MAX: usize = 4;
+
+/// Batches opened and stored at one time: 8 MiB of XML each at most, and several times that once parsed. Others wait.
+const OPENED_MAX: usize = 4;
 
 /// What all handlers share.
 pub struct App {
@@ -38,16 +44,20 @@ pub struct App {
     pub store: Store,
     /// As meant.
     pub config: Config,
-    /// Requests at the SOAP endpoint, by address: many sites may share one.
+    /// Requests at the SOAP endpoint, by network: many sites may share one.
     pub addresses: Limiter<IpAddr>,
-    /// Requests at the SOAP endpoint that did not authenticate, by address.
+    /// Requests at the SOAP endpoint that did not authenticate, by network.
     pub strangers: Limiter<IpAddr>,
     /// Batches, by site: a backlog of 10,000 goes through, a loop does not.
     pub sites: Limiter<SiteId>,
-    /// Attempts to log in, by address.
+    /// Attempts to log in, by network.
     pub log_ins: Limiter<IpAddr>,
-    /// A permit for each body in memory.
-    pub bodies: Semaphore,
+    /// Wrong passwords, by name and network: somebody elsewhere who knows the right one is let in.
+    pub guesses: Limiter<(String, IpAddr)>,
+    /// A place for each body in memory, with a share for each site.
+    pub bodies: Arc<Shares<SiteId>>,
+    /// A permit for each batch that is opened.
+    pub opened: Semaphore,
 }
 
 impl App {
@@ -60,7 +70,9 @@ impl App {
             strangers: Limiter::new(30, 0.5),
             sites: Limiter::new(2_000, 100.0),
             log_ins: Limiter::new(20, 0.2),
-            bodies: Semaphore::new(BODIES_MAX),
+            guesses: Limiter::new(10, 10.0 / 900.0),
+            bodies: Shares::new(BODIES_MAX),
+            opened: Semaphore::new(OPENED_MAX),
         }
     }
 }
@@ -85,6 +97,7 @@ pub fn router(app: Arc<App>) -> Router {
             get(receive::description).post(receive::soap).layer(DefaultBodyLimit::max(soap::REQUEST_MAX)),
         )
         .fallback(async || Failure::NotFound)
+        .method_not_allowed_fallback(async || Failure::Method)
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(always(CONTENT_SECURITY_POLICY, policy))

@@ -18,10 +18,17 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Tls;
+use crate::gate::{self, Shares};
 use crate::receive::Remote;
 
 /// Connections at one time; the next waits in the operating system's queue.
 const CONNECTIONS_MAX: usize = 1_024;
+
+/// Connections of one network at one time, of IPv6 by /64; one more is closed at once.
+const NETWORK_CONNECTIONS_MAX: usize = 64;
+
+/// The same for this machine: everybody comes from there when a proxy stands in front.
+const LOOPBACK_CONNECTIONS_MAX: usize = 512;
 
 /// A client that has not sent the head of a request by then is cut off.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -85,6 +92,7 @@ pub async fn serve(
         return Err(ServeError::Plain(address));
     }
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let shares = Shares::new(CONNECTIONS_MAX);
     let (ending, _) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -101,9 +109,14 @@ pub async fn serve(
             },
             () = &mut shutdown => break,
         };
+        let each = if peer.ip().is_loopback() { LOOPBACK_CONNECTIONS_MAX } else { NETWORK_CONNECTIONS_MAX };
+        let Some(share) = shares.take(gate::network(peer.ip()), each) else {
+            tracing::debug!(%peer, "a connection too many of this network");
+            continue;
+        };
         let (router, tls, mut ended) = (router.clone(), tls.clone(), ending.subscribe());
         tokio::spawn(async move {
-            let _permit = permit;
+            let (_permit, _share) = (permit, share);
             match tls {
                 None => connection(stream, peer, router, &mut ended).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {

@@ -2,6 +2,7 @@
 //! here to a site by another way than as the answer to its own request.
 
 use jiff::Timestamp;
+use meterpost_wire::batch::SEQUENCE_MAX;
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{Enc, Epoch, Kid, SiteId};
 use zeroize::Zeroizing;
@@ -36,6 +37,9 @@ pub enum SiteError {
     /// Empty, or too long, or with control characters.
     #[error("`{0}` is no name for a site: 1 to 255 printable characters would be")]
     BadName(String),
+    /// Its numbers have come to their end.
+    #[error("the site `{0}` has used sequence {SEQUENCE_MAX}, the last there is: add it anew under another name")]
+    NumbersEnd(String),
     /// No site has this name or id.
     #[error("there is no site `{0}`: `site list` prints them all")]
     Unknown(String),
@@ -72,7 +76,10 @@ pub async fn token(
     let site: SiteKeys = store.site(name_or_id.trim().to_owned(), now).await?.ok_or_else(unknown)?;
     let epoch = site.epoch(site.current).ok_or_else(unknown)?.clone();
     let highest = store.progress(site.id.to_string()).await?.highest;
-    let sequence = (highest > 0).then_some(highest + SEQUENCE_JUMP);
+    if highest >= SEQUENCE_MAX {
+        return Err(SiteError::NumbersEnd(site.name));
+    }
+    let sequence = (highest > 0).then_some((highest + SEQUENCE_JUMP).min(SEQUENCE_MAX));
     Ok(enrolment(&site.name, epoch, enrol, sequence))
 }
 

@@ -12,33 +12,29 @@
 //! Statements use `$1 …` in the order of first use and `ON CONFLICT`, which SQLite and PostgreSQL both speak.
 
 mod batches;
+mod check;
+mod file;
 mod fleet;
 mod people;
 mod sites;
 
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-pub use batches::{Arrival, Checked, Known, Progress, Quarantined, Rederived, SetAside, Taken};
-pub use fleet::{CountRow, DeviceRow, FleetRow, History, READINGS_PAGE, ReadingRow, ReadingsFrom};
-pub use people::{LogIn, Person};
-pub use sites::{LastBatch, NewSite, SiteKeys, SiteRow};
+pub use batches::{Arrival, Known, Progress, Quarantined, Rederived, SetAside, Taken};
+pub use check::Checked;
+pub use fleet::{
+    CountRow, DeviceRow, Fleet, FleetRow, History, READINGS_PAGE, ReadingRow, Readings, ReadingsFrom, Who,
+};
+pub use sites::{Held, LastBatch, NewSite, SiteKeys, SiteRow};
 
 use crate::keyring::{DoesNotOpen, Keyring, Rows};
 
 /// The file in the data directory.
 pub const FILE: &str = "central.db";
-
-/// How long a transaction waits for another process (a command beside `serve`) before it gives up.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Steps of the schema, added and never edited; `user_version` counts those that are done.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_first.sql")];
 
 /// Why the store could not do it, by what the caller must do.
 #[derive(Debug, thiserror::Error)]
@@ -46,9 +42,9 @@ pub enum StoreError {
     /// The disk is full, or another process holds the file: the same may work later.
     #[error("the store cannot write now: {0}")]
     Later(String),
-    /// The machine key is not the one that this data directory was made with, or it is missing.
+    /// The data directory, or the machine key beside it, is the wrong one: another must be named.
     #[error("{0}")]
-    Key(String),
+    Refused(String),
     /// The file is damaged or the program is wrong: a person must look.
     #[error("the store is damaged or was misused: {0}")]
     Broken(String),
@@ -89,14 +85,9 @@ impl Store {
     pub async fn open(data_dir: &Path, keyring: Keyring) -> Result<Self, StoreError> {
         let data_dir = data_dir.to_owned();
         blocking(move || {
-            make_private_dir(&data_dir).map_err(|error| {
-                StoreError::Later(format!("cannot make the data directory `{}`: {error}", data_dir.display()))
-            })?;
-            let file = data_dir.join(FILE);
-            let mut writer = connect(&file)?;
-            migrate(&mut writer)?;
+            let mut writer = file::open(&data_dir)?;
             check_key(&mut writer, &keyring)?;
-            let reader = connect(&file)?;
+            let reader = file::connect(&data_dir.join(FILE))?;
             reader.pragma_update(None, "query_only", true)?;
             Ok(Self { shared: Arc::new(Shared { writer: Mutex::new(writer), reader: Mutex::new(reader), keyring }) })
         })
@@ -155,50 +146,6 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(file: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(file)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    switch_to_wal(&connection)?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
-}
-
-/// Switching a new file needs it alone, and SQLite does not wait for that by itself: two programs that meet at the first
-/// start, `serve` and `site add`, take turns here for up to ten seconds.
-fn switch_to_wal(connection: &Connection) -> Result<(), StoreError> {
-    const TRIES: u32 = 500;
-    const WAIT: Duration = Duration::from_millis(20);
-    let mut tries = 0;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries < TRIES => {
-                tries += 1;
-                std::thread::sleep(WAIT);
-            }
-            done => return Ok(done?),
-        }
-    }
-}
-
-fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done: u32 = transaction.query_row("SELECT user_version FROM pragma_user_version", [], |row| row.get(0))?;
-    let known = MIGRATIONS.len() as u32;
-    if done > known {
-        return Err(StoreError::Broken(format!(
-            "it was written by a newer program (schema {done}; this one knows {known})"
-        )));
-    }
-    for step in MIGRATIONS.iter().skip(done as usize) {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "user_version", known)?;
-    transaction.commit()?;
-    Ok(())
-}
-
 /// Writes a value that only this machine key makes at the first start, and compares it ever after.
 fn check_key(connection: &mut Connection, keyring: &Keyring) -> Result<(), StoreError> {
     let mine = keyring.look_up("fact", "key-check");
@@ -211,19 +158,11 @@ fn check_key(connection: &mut Connection, keyring: &Keyring) -> Result<(), Store
     if stored == mine {
         Ok(())
     } else {
-        Err(StoreError::Key(
+        Err(StoreError::Refused(
             "the machine key is not the one that this data directory was made with: name the right file with `--key-file`"
                 .to_owned(),
         ))
     }
-}
-
-fn make_private_dir(path: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 impl From<DoesNotOpen> for StoreError {
@@ -255,31 +194,4 @@ fn column(number: u64) -> i64 {
 /// A number from a column that holds no negative ones.
 fn number(column: i64) -> u64 {
     u64::try_from(column).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_that_meet_at_the_first_start_take_turns() {
-        let dir = tempfile::tempdir().expect("a directory");
-        for round in 0..40 {
-            let file = dir.path().join(format!("{round}.db"));
-            let start = std::sync::Barrier::new(8);
-            std::thread::scope(|scope| {
-                let open: Vec<_> = (0..8)
-                    .map(|_| {
-                        scope.spawn(|| {
-                            start.wait();
-                            connect(&file).and_then(|mut connection| migrate(&mut connection))
-                        })
-                    })
-                    .collect();
-                for opened in open {
-                    opened.join().expect("no panic").expect("opened");
-                }
-            });
-        }
-    }
 }

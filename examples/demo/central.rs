@@ -111,10 +111,12 @@ impl Central {
             ))
         })?;
         let mut counters: BTreeMap<String, BTreeMap<String, u64>> = readings
+            .rows
             .into_iter()
             .map(|reading| (reading.device, reading.counters.into_iter().map(|(key, row)| (key, row.value)).collect()))
             .collect();
         let devices = fleet
+            .rows
             .into_iter()
             .filter_map(|row| {
                 let address = row.summary.address.as_deref()?.parse().ok()?;

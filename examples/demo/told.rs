@@ -51,7 +51,8 @@ pub fn found(placed: &[Placed], stored: &Stored) -> Result<()> {
         let lowest = summary.lowest.as_ref().map_or("-".to_owned(), |lowest| format!("{} %", lowest.percent));
         let name = cut(name.trim(), 33);
         let address = address.to_string();
-        writeln!(out, "   {address:<12} {name:<33} {total:>8} {lowest:>6} {:>6}  {}", summary.alerts, summary.outcome)?;
+        let alerts = summary.alerts.map_or("-".to_owned(), |alerts| alerts.to_string());
+        writeln!(out, "   {address:<12} {name:<33} {total:>8} {lowest:>6} {alerts:>6}  {}", summary.outcome)?;
     }
     let absent: Vec<&Placed> = placed.iter().filter(|one| !stored.devices.contains_key(&one.printer.address)).collect();
     if !absent.is_empty() {

@@ -205,24 +205,8 @@ fn unanswered(
 }
 
 fn without_answer(key: String, denied: bool, tried_at: Timestamp) -> Reading {
-    Reading {
-        key,
-        mapping: None,
-        scope: Scope::Full,
-        read_at: tried_at,
-        outcome: if denied { reading::Outcome::Denied } else { reading::Outcome::Unreachable },
-        identity: None,
-        network: None,
-        capabilities: None,
-        counters: None,
-        supplies: None,
-        inputs: None,
-        outputs: None,
-        covers: None,
-        alerts: None,
-        status: None,
-        gaps: Vec::new(),
-    }
+    let outcome = if denied { reading::Outcome::Denied } else { reading::Outcome::Unreachable };
+    Reading::empty(key, Scope::Full, tried_at, outcome)
 }
 
 fn terms(config: &Config, site: &Site, circumstances: &Circumstances, started_at: Timestamp) -> Result<Terms, Failure> {

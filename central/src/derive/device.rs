@@ -1,19 +1,44 @@
 //! The newest state of a device, folded from its readings, and the one line that the list of the fleet shows of it.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 use meterpost_wire::reading::{Alert, AlertScope, Alerts, Coded, Outcome, Reading, Scope, Supply};
 use serde::{Deserialize, Serialize};
 
-/// Where a reading stands among those of its device: by sequence, then by place in the batch. The time decides only
-/// between two batches of a forked sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Where a reading stands among those of its device: by sequence. A batch holds a device once, so the rest decides only
+/// between two batches of a forked sequence, and by nothing that depends on which of them arrived first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Of the batch.
     pub sequence: u64,
-    /// Within the batch, from 0.
-    pub position: u64,
-    /// Effective time of the reading (`standards.md` 2.9).
+    /// By the site's clock.
+    #[serde(default)]
+    pub read_at: Timestamp,
+    /// The first 63 bits of the token's SHA-256.
+    #[serde(default)]
+    pub token: u64,
+    /// Effective time of the reading (`standards.md` 2.9). It says when, never which is newer.
     pub effective: Timestamp,
+}
+
+impl Place {
+    /// What decides which of two readings is the newer one.
+    pub fn order(&self) -> (u64, Timestamp, u64) {
+        (self.sequence, self.read_at, self.token)
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.order(), self.effective).cmp(&(other.order(), other.effective))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// The newest of everything that is known of a device, each part with the time it is from. A part that the newest
@@ -105,24 +130,7 @@ pub fn fold(before: Option<DeviceState>, new: &Reading, at: Place) -> DeviceStat
 /// The state of a device of which only the key is known.
 fn nothing(new: &Reading, at: Place) -> DeviceState {
     DeviceState {
-        reading: Reading {
-            key: new.key.clone(),
-            mapping: None,
-            scope: Scope::Alerts,
-            read_at: new.read_at,
-            outcome: new.outcome,
-            identity: None,
-            network: None,
-            capabilities: None,
-            counters: None,
-            supplies: None,
-            inputs: None,
-            outputs: None,
-            covers: None,
-            alerts: None,
-            status: None,
-            gaps: Vec::new(),
-        },
+        reading: Reading::empty(new.key.clone(), Scope::Alerts, new.read_at, new.outcome),
         outcome: new.outcome,
         tried_at: at.effective,
         read_at: None,
@@ -211,8 +219,8 @@ pub struct Summary {
     pub color: Option<u64>,
     /// The supply that needs somebody first.
     pub lowest: Option<Lowest>,
-    /// Number of open alerts.
-    pub alerts: u32,
+    /// Number of open alerts; absent = they were never read.
+    pub alerts: Option<u32>,
     /// The gravest of them.
     pub worst: Option<Severity>,
     /// `complete` `partial` `unreachable` `denied` `unmapped`, of the newest try.
@@ -290,7 +298,7 @@ pub fn summary(state: &DeviceState) -> Summary {
         .filter_map(|supply| Some((supply.percent?, supply)))
         .min_by_key(|(percent, _)| *percent)
         .map(|(percent, supply)| Lowest { percent, colorant: supply.colorant.clone(), name: supply_name(supply) });
-    let alerts = reading.alerts.as_ref().map(|alerts| alerts.rows.as_slice()).unwrap_or_default();
+    let alerts = reading.alerts.as_ref().map(|alerts| alerts.rows.as_slice());
     Summary {
         key: reading.key.clone(),
         vendor: identity.vendor.map(|text| text.value),
@@ -304,8 +312,8 @@ pub fn summary(state: &DeviceState) -> Summary {
         mono: count("system.monochrome_impressions"),
         color: count("system.full_color_impressions"),
         lowest,
-        alerts: u32::try_from(alerts.len()).unwrap_or(u32::MAX),
-        worst: alerts.iter().map(severity).max(),
+        alerts: alerts.map(|alerts| u32::try_from(alerts.len()).unwrap_or(u32::MAX)),
+        worst: alerts.unwrap_or_default().iter().map(severity).max(),
         outcome: state.outcome.as_str().to_owned(),
         state: reading.status.as_ref().and_then(|status| status.state.clone()),
     }
@@ -325,28 +333,11 @@ mod tests {
     }
 
     fn place(sequence: u64) -> Place {
-        Place { sequence, position: 0, effective: at(sequence as i64) }
+        Place { sequence, read_at: at(sequence as i64), token: 0, effective: at(sequence as i64) }
     }
 
     fn reading(outcome: Outcome, scope: Scope) -> Reading {
-        Reading {
-            key: "sn:acme:1".to_owned(),
-            mapping: None,
-            scope,
-            read_at: at(0),
-            outcome,
-            identity: None,
-            network: None,
-            capabilities: None,
-            counters: None,
-            supplies: None,
-            inputs: None,
-            outputs: None,
-            covers: None,
-            alerts: None,
-            status: None,
-            gaps: Vec::new(),
-        }
+        Reading::empty("sn:acme:1".to_owned(), scope, at(0), outcome)
     }
 
     fn with_total(total: u64) -> Reading {
@@ -385,9 +376,9 @@ mod tests {
         let state = fold(None, &with_total(100), place(1));
         let state = fold(Some(state), &with_alerts(AlertScope::All, vec![alert(1, false)]), place(2));
         let line = summary(&state);
-        assert_eq!((line.total, line.alerts, line.worst), (Some(100), 1, Some(Severity::Critical)));
+        assert_eq!((line.total, line.alerts, line.worst), (Some(100), Some(1), Some(Severity::Critical)));
         let state = fold(Some(state), &with_alerts(AlertScope::All, vec![]), place(3));
-        assert_eq!(summary(&state).alerts, 0);
+        assert_eq!(summary(&state).alerts, Some(0));
     }
 
     #[test]
@@ -409,6 +400,7 @@ mod tests {
         let line = summary(&fold(None, &full, place(1)));
         assert_eq!(line.lowest, Some(Lowest { percent: 7, colorant: None, name: "cyan".to_owned() }));
         assert_eq!((line.total, line.state.as_deref()), (None, Some("idle")));
+        assert_eq!(line.alerts, None, "alerts that were never read are not none");
     }
 
     #[test]
@@ -434,7 +426,7 @@ mod tests {
         };
         let in_order = folded(&[0, 1, 2, 3, 4]);
         let line = summary(&in_order);
-        assert_eq!((line.total, line.location.as_deref(), line.alerts), (Some(5_555), Some("room 5555"), 2));
+        assert_eq!((line.total, line.location.as_deref(), line.alerts), (Some(5_555), Some("room 5555"), Some(2)));
         assert_eq!((in_order.outcome, in_order.tried_at, in_order.read_at), (Outcome::Unreachable, at(5), Some(at(4))));
         assert_eq!((in_order.counters_at, in_order.status_at), (Some(at(1)), Some(at(3))));
         for code in 0..5_usize.pow(5) {

@@ -7,15 +7,58 @@ use jiff::{Timestamp, ToSpan, Unit, Zoned, civil::Date, tz::TimeZone};
 use super::words::grouped;
 use crate::store::History;
 
-/// Points of one line; more are thinned evenly, first and last kept.
-const POINTS_MAX: usize = 400;
+/// For which screen a chart is drawn: texts keep their size, so that a phone gets a smaller drawing and not a shrunken one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// A desk.
+    Wide,
+    /// A phone.
+    Narrow,
+}
 
-const WIDTH: f64 = 1_080.0;
+impl Size {
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Wide => "wide",
+            Self::Narrow => "narrow",
+        }
+    }
+
+    const fn width(self) -> f64 {
+        match self {
+            Self::Wide => 1_080.0,
+            Self::Narrow => 360.0,
+        }
+    }
+
+    /// Points of one line; more are thinned evenly, first and last kept.
+    const fn points_max(self) -> usize {
+        match self {
+            Self::Wide => 400,
+            Self::Narrow => 120,
+        }
+    }
+
+    /// Marks on the axis of time.
+    const fn marks_max(self) -> i64 {
+        match self {
+            Self::Wide => 6,
+            Self::Narrow => 3,
+        }
+    }
+}
+
 const HEIGHT: f64 = 280.0;
-const LEFT: f64 = 92.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
+
+/// A digit's width and what is left of the axis, in units of the drawing.
+const DIGIT: f64 = 6.6;
+const AXIS: f64 = 14.0;
+
+/// 2000-01-01: an earlier reading has the time of a clock that nobody had set, and would press all others into one line.
+const CLOCKS_BEGIN: i64 = 946_684_800;
 
 /// The counters that are drawn, with the class that gives the line its colour.
 const LINES: [(&str, &str, &str); 3] = [
@@ -41,10 +84,10 @@ struct Line {
 }
 
 /// Draws what there is; `None` with fewer than two readings, where a line would say nothing.
-pub fn draw(history: &[History]) -> Option<Chart> {
+pub fn draw(history: &[History], size: Size) -> Option<Chart> {
     let lines: Vec<Line> = LINES
         .iter()
-        .map(|(key, name, class)| Line { name, class, points: thinned(points(history, key)) })
+        .map(|(key, name, class)| Line { name, class, points: thinned(points(history, key), size.points_max()) })
         .filter(|line| line.points.len() > 1)
         .collect();
     let times = || lines.iter().flat_map(|line| line.points.iter().map(|(at, _)| *at));
@@ -55,14 +98,16 @@ pub fn draw(history: &[History]) -> Option<Chart> {
     }
     let (low, high, step) = scale(values().min()?, values().max()?);
     let seconds = last.duration_since(first).as_secs_f64();
-    let x = |at: Timestamp| LEFT + at.duration_since(first).as_secs_f64() / seconds * (WIDTH - LEFT - RIGHT);
+    let (width, left) = (size.width(), grouped(high).chars().count() as f64 * DIGIT + AXIS);
+    let x = |at: Timestamp| left + at.duration_since(first).as_secs_f64() / seconds * (width - left - RIGHT);
     let y = |value: u64| {
         let part = (value.saturating_sub(low)) as f64 / (high - low) as f64;
         HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
     };
 
     let mut svg = format!(
-        r#"<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="chart-title"><title id="chart-title">Lifetime counters from {} to {}, {} readings</title>"#,
+        r#"<svg class="chart {}" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="Lifetime counters from {} to {}, {} readings">"#,
+        size.class(),
         day(first),
         day(last),
         history.len()
@@ -71,14 +116,14 @@ pub fn draw(history: &[History]) -> Option<Chart> {
         let height = y(value);
         let _ = write!(
             svg,
-            r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{height:.1}" y2="{height:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-            WIDTH - RIGHT,
-            LEFT - 8.0,
+            r#"<line class="grid" x1="{left:.1}" x2="{:.1}" y1="{height:.1}" y2="{height:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+            width - RIGHT,
+            left - 8.0,
             height + 4.0,
             grouped(value)
         );
     }
-    for (at, text) in days(first, last) {
+    for (at, text) in days(first, last, size.marks_max()) {
         let place = x(at);
         let _ = write!(
             svg,
@@ -111,16 +156,25 @@ pub fn daily(history: &[History]) -> Option<(u64, u64)> {
     Some((high.checked_sub(*low)? / days, days))
 }
 
+/// The values of one counter in the order of their batches, the newest last. Where a clock went back the line goes
+/// straight up or down: order is by sequence and not by time (`standards.md` 2.9).
 fn points(history: &[History], key: &str) -> Vec<(Timestamp, u64)> {
-    history.iter().filter_map(|reading| Some((reading.at, reading.counters.get(key)?.value))).collect()
+    let mut latest = Timestamp::MIN;
+    let read = history.iter().filter(|reading| reading.at.as_second() >= CLOCKS_BEGIN);
+    read.filter_map(|reading| {
+        let value = reading.counters.get(key)?.value;
+        latest = latest.max(reading.at);
+        Some((latest, value))
+    })
+    .collect()
 }
 
-fn thinned(points: Vec<(Timestamp, u64)>) -> Vec<(Timestamp, u64)> {
-    if points.len() <= POINTS_MAX {
+fn thinned(points: Vec<(Timestamp, u64)>, most: usize) -> Vec<(Timestamp, u64)> {
+    if points.len() <= most {
         return points;
     }
     let last = points.len() - 1;
-    (0..POINTS_MAX).map(|index| points[index * last / (POINTS_MAX - 1)]).collect()
+    (0..most).map(|index| points[index * last / (most - 1)]).collect()
 }
 
 /// Bounds and distance of the grid lines: three to six of them, at 1, 2 or 5 times a power of ten.
@@ -141,21 +195,22 @@ fn scale(low: u64, high: u64) -> (u64, u64, u64) {
     (low, high, step)
 }
 
-/// Up to six marks on the axis of time: midnights, or the two ends when they lie within a day.
-fn days(first: Timestamp, last: Timestamp) -> Vec<(Timestamp, String)> {
+/// So many marks on the axis of time at most: midnights, or the two ends when they lie within a day.
+fn days(first: Timestamp, last: Timestamp, most: i64) -> Vec<(Timestamp, String)> {
     let (from, to) = (local(first), local(last));
     let length = i64::from((to.date() - from.date()).total((Unit::Day, from.date())).unwrap_or(0.0) as i32);
     if length < 2 {
         return vec![(first, from.strftime("%H:%M").to_string()), (last, to.strftime("%H:%M").to_string())];
     }
-    let step = ((length + 5) / 6).max(1);
+    let step = ((length + most - 1) / most).max(1);
     let mut marks = Vec::new();
     let mut date: Date = from.date();
     while let Ok(next) = date.checked_add(step.days()) {
         date = next;
         match date.to_zoned(TimeZone::system()) {
             Ok(midnight) if midnight.timestamp() < last => {
-                marks.push((midnight.timestamp(), date.strftime("%-d %b").to_string()));
+                let written = if length > 300 { "%b %Y" } else { "%-d %b" };
+                marks.push((midnight.timestamp(), date.strftime(written).to_string()));
             }
             _ => break,
         }
@@ -194,13 +249,13 @@ mod tests {
 
     #[test]
     fn one_reading_makes_no_line() {
-        assert_eq!(draw(&history(&[])), None);
-        assert_eq!(draw(&history(&[100])), None);
+        assert_eq!(draw(&history(&[]), Size::Wide), None);
+        assert_eq!(draw(&history(&[100]), Size::Wide), None);
     }
 
     #[test]
     fn only_counters_that_were_read_are_drawn() {
-        let chart = draw(&history(&[100, 150, 220])).expect("a chart");
+        let chart = draw(&history(&[100, 150, 220]), Size::Wide).expect("a chart");
         assert_eq!(chart.legend, [("Total", "line-total")]);
         let document = roxmltree::Document::parse(&chart.svg).expect("well-formed");
         let line = document.descendants().find(|node| node.has_tag_name("polyline")).expect("a line");
@@ -209,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_counter_that_stands_still_is_a_flat_line() {
-        let chart = draw(&history(&[5, 5])).expect("a chart");
+        let chart = draw(&history(&[5, 5]), Size::Wide).expect("a chart");
         assert!(roxmltree::Document::parse(&chart.svg).is_ok());
     }
 
@@ -223,8 +278,32 @@ mod tests {
     #[test]
     fn thousands_of_readings_are_thinned() {
         let totals: Vec<u64> = (0..3_000).collect();
-        let chart = draw(&history(&totals)).expect("a chart");
+        let chart = draw(&history(&totals), Size::Wide).expect("a chart");
         assert!(chart.svg.len() < 20_000, "{}", chart.svg.len());
+    }
+
+    fn ends(chart: &Chart) -> Vec<f64> {
+        let document = roxmltree::Document::parse(&chart.svg).expect("well-formed");
+        let circle = document.descendants().find(|node| node.has_tag_name("circle")).expect("a dot");
+        ["cx", "cy"].map(|name| circle.attribute(name).expect(name).parse().expect("a number")).to_vec()
+    }
+
+    #[test]
+    fn the_dot_is_the_newest_batch_even_where_a_clock_went_back() {
+        let mut turned = history(&[100, 150, 220]);
+        turned[2].at = turned[0].at;
+        let chart = draw(&turned, Size::Wide).expect("a chart");
+        let straight = draw(&history(&[100, 150, 220]), Size::Wide).expect("a chart");
+        assert_eq!(ends(&chart), ends(&straight), "at the right end, as high as the newest value");
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_does_not_squeeze_the_rest() {
+        let mut unset = history(&[90, 100, 150, 220]);
+        unset[0].at = Timestamp::from_second(3_600).expect("1970");
+        let chart = draw(&unset, Size::Narrow).expect("a chart");
+        assert!(!chart.svg.contains("1970"), "{}", chart.svg);
+        assert!(chart.svg.starts_with(r#"<svg class="chart narrow""#), "{}", chart.svg);
     }
 
     #[test]

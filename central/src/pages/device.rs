@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use jiff::Timestamp;
-use meterpost_wire::reading::{Coded, Evidence, LevelState, Outcome, Supply, Text, Tray};
+use meterpost_wire::reading::{Coded, Evidence, LevelState, Outcome, Scope, Supply, Text, Tray};
 
-use super::chart::{self, Chart};
+use super::chart::{self, Chart, Size};
 use super::{Frame, frame, render, words};
 use crate::clock;
 use crate::derive::device::{severity, supply_name};
 use crate::derive::{DeviceState, Severity};
 use crate::error::Failure;
 use crate::router::App;
-use crate::store::DeviceRow;
+use crate::store::{DeviceRow, StoreError};
 
 #[derive(Template)]
 #[template(path = "device.html")]
@@ -31,15 +32,21 @@ struct DevicePage {
     read: String,
     notices: Vec<String>,
     headline: Vec<(String, String, &'static str)>,
-    chart: Option<Chart>,
+    /// For a desk and for a phone.
+    charts: Vec<Chart>,
     counters: Vec<CounterLine>,
+    no_counters: &'static str,
     supplies: Vec<SupplyLine>,
+    no_supplies: &'static str,
     alerts: Vec<AlertLine>,
+    no_alerts: &'static str,
     status: Vec<(&'static str, String)>,
     console: Vec<String>,
     trays: Vec<TrayLine>,
+    no_trays: &'static str,
     identity: Vec<(&'static str, String)>,
     gaps: Vec<(String, &'static str, String)>,
+    no_gaps: &'static str,
     mapping: String,
     evidence: Vec<EvidenceLine>,
 }
@@ -91,10 +98,17 @@ pub async fn page(
     State(app): State<Arc<App>>,
     uri: Uri,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Failure> {
     let frame = frame(&app, &headers, "device", uri.path()).await?;
-    let device = app.store.device(id).await?.ok_or(Failure::NotFound)?;
+    let Path(id) = id.map_err(|_| Failure::NotFound)?;
+    let device = match app.store.device(id).await {
+        Err(StoreError::Broken(error)) => {
+            tracing::error!(error, "a device was not shown");
+            return Err(Failure::Damaged);
+        }
+        device => device?.ok_or(Failure::NotFound)?,
+    };
     render(&device_page(frame, &device, clock::now()))
 }
 
@@ -134,10 +148,13 @@ fn device_page(frame: Frame, device: &DeviceRow, now: Timestamp) -> DevicePage {
         .into_iter()
         .flatten()
         .collect(),
-        chart: chart::draw(history),
+        charts: [Size::Wide, Size::Narrow].into_iter().filter_map(|size| chart::draw(history, size)).collect(),
         counters: counter_lines(state),
+        no_counters: none_of(state.reading.counters.is_some(), "The device reports none."),
         supplies: state.reading.supplies.iter().flatten().map(supply_line).collect(),
+        no_supplies: none_of(state.reading.supplies.is_some(), "The device reports none."),
         alerts: alert_lines(state, now),
+        no_alerts: none_of(state.reading.alerts.is_some(), "None are open."),
         status: status_facts(state),
         console: state.reading.status.as_ref().map(|status| status.console.clone()).unwrap_or_default(),
         trays: state
@@ -148,7 +165,12 @@ fn device_page(frame: Frame, device: &DeviceRow, now: Timestamp) -> DevicePage {
             .map(|tray| tray_line(tray, "Tray"))
             .chain(state.reading.outputs.iter().flatten().map(|tray| tray_line(tray, "Output")))
             .collect(),
+        no_trays: none_of(
+            state.reading.inputs.is_some() || state.reading.outputs.is_some(),
+            "The device reports none.",
+        ),
         identity: identity_facts(state),
+        no_gaps: no_gaps(state),
         gaps: state
             .reading
             .gaps
@@ -168,9 +190,26 @@ fn device_page(frame: Frame, device: &DeviceRow, now: Timestamp) -> DevicePage {
                 format!("Mapping {}, from the library inside the collector.", mapping.pmd)
             }
             Some(mapping) => format!("Mapping {}, pack {}.", mapping.pmd, mapping.pack),
-            None => "The site did not say which mapping was used.".to_owned(),
+            None if state.reading.scope == Scope::Full => "The site did not say which mapping was used.".to_owned(),
+            None => NOT_READ.to_owned(),
         },
         evidence: evidence_lines(state),
+    }
+}
+
+/// Said of what no reading has held so far: absent is not the same as none.
+const NOT_READ: &str = "Not read yet.";
+
+fn none_of(was_read: bool, text: &'static str) -> &'static str {
+    if was_read { text } else { NOT_READ }
+}
+
+fn no_gaps(state: &DeviceState) -> &'static str {
+    match (state.reading.scope, state.reading.outcome) {
+        (Scope::Alerts, _) => NOT_READ,
+        (Scope::Full, Outcome::Complete) => "Everything that the mapping knows was read.",
+        (Scope::Full, Outcome::Unmapped) => "Everything that the generic mapping knows was read.",
+        (Scope::Full, _) => "The last reading was not complete and does not say what it lacks.",
     }
 }
 
@@ -235,13 +274,28 @@ fn counter_lines(state: &DeviceState) -> Vec<CounterLine> {
             oids: oids(&count.evidence),
         })
         .collect();
-    let service = |key: &str| {
-        let order = ["system", "print", "copy", "fax_in", "fax_out", "scan", "email_out"];
-        order.iter().position(|word| key.starts_with(word)).unwrap_or(order.len())
-    };
-    lines.sort_by_key(|line| service(&line.key));
+    lines.sort_by_cached_key(|line| {
+        let (service, counter) = line.key.split_once('.').unwrap_or(("", &line.key));
+        let place = |word: &str, order: &[&str]| order.iter().position(|known| *known == word).unwrap_or(order.len());
+        (place(service, &SERVICES), place(counter, &COUNTERS), line.key.clone())
+    });
     lines
 }
+
+/// The order of the table, by the first half of a key; the vendor's own come last.
+const SERVICES: [&str; 7] = ["system", "print", "copy", "fax_in", "fax_out", "scan", "email_out"];
+
+/// The order within a service: what bills are made from comes first.
+const COUNTERS: [&str; 8] = [
+    "impressions",
+    "monochrome_impressions",
+    "full_color_impressions",
+    "highlight_color_impressions",
+    "impressions_two_sided",
+    "images",
+    "monochrome_images",
+    "full_color_images",
+];
 
 fn oids(evidence: &Evidence) -> Vec<String> {
     evidence.oid.iter().flat_map(|oids| oids.split_whitespace()).map(str::to_owned).collect()
@@ -427,4 +481,84 @@ fn evidence_lines(state: &DeviceState) -> Vec<EvidenceLine> {
         .filter_map(|(name, text)| text.and_then(|text| line(name, text.value.clone(), &text.evidence)))
         .chain(supplies.filter_map(|supply| line(&supply_name(supply), supply_line(supply).level, &supply.evidence)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use meterpost_wire::reading::{Alerts, Reading};
+
+    use super::*;
+    use crate::derive::device::{Place, fold, summary};
+    use crate::store::FleetRow;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + minute * 60).expect("a time")
+    }
+
+    /// The page of a device after this one reading.
+    fn page(reading: &Reading) -> String {
+        let place = Place { sequence: 1, read_at: at(0), token: 0, effective: at(0) };
+        let state = fold(None, reading, place);
+        let row = FleetRow {
+            id: "id".to_owned(),
+            site: "s".to_owned(),
+            site_name: "North".to_owned(),
+            read_at: state.read_at,
+            summary: summary(&state),
+        };
+        let frame = Frame { person: String::new(), form_token: String::new(), here: "device" };
+        device_page(frame, &DeviceRow { row, state, history: Vec::new() }, at(5)).render().expect("a page")
+    }
+
+    fn empty(scope: Scope, outcome: Outcome) -> Reading {
+        Reading::empty("sn:acme:1".to_owned(), scope, at(0), outcome)
+    }
+
+    #[test]
+    fn what_was_never_read_is_not_said_to_be_none() {
+        let never = page(&empty(Scope::Full, Outcome::Unreachable));
+        let alerts = Some(Alerts::default());
+        let alerts_only = page(&Reading { alerts, ..empty(Scope::Alerts, Outcome::Complete) });
+        for wrong in
+            ["Everything that", "The device reports none.", "A chart appears", "<h2>Status</h2>", "did not say"]
+        {
+            assert!(!never.contains(wrong) && !alerts_only.contains(wrong), "{wrong}");
+        }
+        assert_eq!((never.contains("None are open."), alerts_only.contains("None are open.")), (false, true));
+        assert_eq!(never.matches(NOT_READ).count(), 6, "counters, supplies, trays, gaps, alerts, mapping: {never}");
+    }
+
+    #[test]
+    fn a_container_that_was_read_and_is_empty_says_so() {
+        let (supplies, inputs) = (Some(Vec::new()), Some(Vec::new()));
+        let read = page(&Reading { supplies, inputs, ..empty(Scope::Full, Outcome::Complete) });
+        assert_eq!(read.matches("The device reports none.").count(), 2);
+        assert!(read.contains("Everything that the mapping knows was read."));
+        assert!(page(&empty(Scope::Full, Outcome::Partial)).contains("does not say what it lacks"));
+    }
+
+    #[test]
+    fn counters_stand_in_the_order_of_bills() {
+        let keys = ["vendor.x", "system.full_color_impressions", "print.impressions", "system.impressions"];
+        let mut reading = empty(Scope::Full, Outcome::Complete);
+        reading.counters = Some(
+            keys.iter()
+                .map(|key| meterpost_wire::CounterKey::parse(key).expect("a key"))
+                .map(|key| {
+                    let count = meterpost_wire::reading::Count {
+                        value: 1,
+                        basis: meterpost_wire::reading::Basis::Actual,
+                        evidence: Evidence::default(),
+                        unit: None,
+                        detail: None,
+                    };
+                    (key, count)
+                })
+                .collect(),
+        );
+        let place = Place { sequence: 1, read_at: at(0), token: 0, effective: at(0) };
+        let lines = counter_lines(&fold(None, &reading, place));
+        let found: Vec<&str> = lines.iter().map(|line| line.key.as_str()).collect();
+        assert_eq!(found, ["system.impressions", "system.full_color_impressions", "print.impressions", "vendor.x"]);
+    }
 }

@@ -4,18 +4,19 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use askama::Template;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{Frame, frame, render, words};
 use crate::clock;
 use crate::derive::Severity;
 use crate::error::Failure;
 use crate::router::App;
-use crate::store::FleetRow;
+use crate::store::{Fleet, FleetRow};
 
 /// Rows of one page.
 const PAGE: usize = 50;
@@ -54,9 +55,13 @@ pub struct FleetQuery {
     /// A column's key, with a minus for the other way round.
     #[serde(default)]
     sort: String,
-    /// From 1.
-    #[serde(default)]
+    /// From 1; what is no number is the first.
+    #[serde(default, deserialize_with = "number_or_none")]
     page: Option<usize>,
+}
+
+fn number_or_none<'de, D: Deserializer<'de>>(text: D) -> Result<Option<usize>, D::Error> {
+    Ok(String::deserialize(text)?.parse().ok())
 }
 
 #[derive(Template)]
@@ -64,6 +69,8 @@ pub struct FleetQuery {
 struct FleetPage {
     frame: Frame,
     query: FleetQuery,
+    /// So many cannot be shown.
+    damaged: Option<String>,
     tiles: Vec<Tile>,
     columns: Vec<Column>,
     rows: Vec<Row>,
@@ -101,7 +108,7 @@ struct Row {
     mono: String,
     color: String,
     lowest: Option<Supply>,
-    alerts: u32,
+    alerts: Option<u32>,
     worst: &'static str,
     age: String,
     read_iso: String,
@@ -122,17 +129,19 @@ pub async fn page(
     State(app): State<Arc<App>>,
     uri: Uri,
     headers: HeaderMap,
-    Query(query): Query<FleetQuery>,
+    query: Result<Query<FleetQuery>, QueryRejection>,
 ) -> Result<Response, Failure> {
+    let Query(query) = query.unwrap_or_default();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let frame = frame(&app, &headers, "fleet", path).await?;
     let fleet = app.store.fleet().await?;
     render(&fleet_page(frame, fleet, query, clock::now()))
 }
 
-fn fleet_page(frame: Frame, fleet: Vec<FleetRow>, mut query: FleetQuery, now: Timestamp) -> FleetPage {
+fn fleet_page(frame: Frame, fleet: Fleet, mut query: FleetQuery, now: Timestamp) -> FleetPage {
     query.q = query.q.trim().chars().take(QUERY_MAX).collect();
-    let found: Vec<FleetRow> = fleet.into_iter().filter(|row| matches(row, &query.q)).collect();
+    let damaged = (fleet.damaged > 0).then(|| words::counted(fleet.damaged, "device", "devices"));
+    let found: Vec<FleetRow> = fleet.rows.into_iter().filter(|row| matches(row, &query.q)).collect();
     let tiles = [
         ("", "printers"),
         ("critical", "with critical alerts"),
@@ -172,6 +181,7 @@ fn fleet_page(frame: Frame, fleet: Vec<FleetRow>, mut query: FleetQuery, now: Ti
     });
     FleetPage {
         frame,
+        damaged,
         tiles: tiles.into(),
         columns: columns.collect(),
         total,
@@ -238,7 +248,9 @@ fn ordered(one: &FleetRow, other: &FleetRow, key: &str, descending: bool) -> Ord
             b.lowest.as_ref().map(|lowest| lowest.percent),
             descending,
         ),
-        "alerts" => known(a.worst.map(|worst| (worst, a.alerts)), b.worst.map(|worst| (worst, b.alerts)), descending),
+        "alerts" => {
+            known(a.alerts.map(|alerts| (a.worst, alerts)), b.alerts.map(|alerts| (b.worst, alerts)), descending)
+        }
         // Ascending is by age, and so by time the other way round.
         "read" => known(one.read_at, other.read_at, !descending),
         _ => Ordering::Equal,
@@ -330,7 +342,7 @@ mod tests {
     fn check(query: FleetQuery, expected: &[&str]) {
         let fleet = vec![printer("b", Some(20), Some(50)), printer("a", None, Some(10)), printer("C", Some(10), None)];
         let frame = Frame { person: String::new(), form_token: String::new(), here: "fleet" };
-        let page = fleet_page(frame, fleet, query.clone(), now());
+        let page = fleet_page(frame, Fleet { rows: fleet, damaged: 0 }, query.clone(), now());
         let names: Vec<&str> = page.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, expected, "{query:?}");
     }
@@ -367,9 +379,18 @@ mod tests {
     fn pages_are_bounded_and_wrong_numbers_lead_to_the_nearest() {
         let fleet: Vec<FleetRow> = (0..120).map(|number| printer(&format!("{number:03}"), None, None)).collect();
         let frame = Frame { person: String::new(), form_token: String::new(), here: "fleet" };
+        let fleet = Fleet { rows: fleet, damaged: 0 };
         let page = fleet_page(frame, fleet, FleetQuery { page: Some(99), ..FleetQuery::default() }, now());
         assert_eq!((page.first, page.last, page.total, page.rows.len()), (101, 120, 120, 20));
         assert_eq!((page.previous.as_deref(), page.next), (Some("/?page=2"), None));
+    }
+
+    #[test]
+    fn alerts_that_were_never_read_are_not_none_of_them() {
+        let never = line(&printer("a", None, None), now());
+        let mut row = printer("b", None, None);
+        row.summary.alerts = Some(0);
+        assert_eq!((never.alerts, line(&row, now()).alerts), (None, Some(0)));
     }
 
     #[test]

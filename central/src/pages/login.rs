@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Form;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::{go_to, render, words};
-use crate::auth::{self, Attempt, FORM_COOKIE, SESSION_COOKIE};
+use super::{go_to, render};
+use crate::auth::{self, Attempt};
 use crate::clock;
 use crate::config::Secret;
 use crate::error::Failure;
@@ -33,28 +34,30 @@ struct LogInPage {
     name: String,
 }
 
+/// Letters of a name that guesses are counted by.
+const NAME_MAX: usize = 64;
+
 /// Where to go afterwards.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub struct Next {
-    #[serde(default)]
     next: String,
 }
 
-/// What the form sends.
-#[derive(Deserialize)]
+/// What the form sends; what is missing is empty, and wrong.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub struct LogInForm {
-    #[serde(default)]
     token: String,
-    #[serde(default)]
     next: String,
     name: String,
     password: String,
 }
 
 /// What the button in the bar sends.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub struct LogOutForm {
-    #[serde(default)]
     token: String,
 }
 
@@ -62,8 +65,10 @@ pub struct LogOutForm {
 pub async fn form(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Query(next): Query<Next>,
+    next: Result<Query<Next>, QueryRejection>,
 ) -> Result<Response, Failure> {
+    // Whatever else the query says, the form is shown.
+    let Query(next) = next.unwrap_or_default();
     log_in_page(&app, &headers, None, next.next, String::new())
 }
 
@@ -72,49 +77,54 @@ pub async fn attempt(
     State(app): State<Arc<App>>,
     peer: Peer,
     headers: HeaderMap,
-    Form(form): Form<LogInForm>,
+    form: Result<Form<LogInForm>, FormRejection>,
 ) -> Result<Response, Failure> {
     let now = clock::now();
-    if !auth::form_is_ours(&headers, FORM_COOKIE, &form.token) {
+    let Form(form) = form?;
+    let https = app.config.is_https();
+    if !auth::form_is_ours(&headers, auth::form_cookie(https), &form.token) {
         let message = "This page was open for too long. Please try again.".to_owned();
         return log_in_page(&app, &headers, Some(message), form.next, form.name);
     }
-    if !app.log_ins.admit(peer.0, now) {
+    let guess = (form.name.chars().take(NAME_MAX).collect(), peer.network());
+    if !app.log_ins.admit(peer.network(), now) || !app.guesses.admit(guess, now) {
+        tracing::warn!(name = ?form.name, peer = %peer.0, "too many attempts to log in");
         return Err(Failure::TooMany);
     }
-    let message = match auth::log_in(&app.store, &form.name, &Secret::new(form.password), now).await? {
+    match auth::log_in(&app.store, &form.name, &Secret::new(form.password), now).await? {
         Attempt::In(cookie) => {
             tracing::info!(name = ?form.name, peer = %peer.0, "logged in");
-            let https = app.config.is_https();
+            if let Some(replaced) = auth::cookie(&headers, auth::session_cookie(https)) {
+                app.store.end_session(auth::digest(replaced)).await?;
+            }
             let cookies = vec![
-                auth::set_cookie(SESSION_COOKIE, cookie.expose(), SESSION_SECONDS, https),
-                auth::set_cookie(FORM_COOKIE, "", 0, https),
+                auth::set_cookie(auth::session_cookie(https), cookie.expose(), SESSION_SECONDS, https),
+                auth::set_cookie(auth::form_cookie(https), "", 0, https),
             ];
-            return Ok(go_to(own_path(&form.next), cookies));
+            Ok(go_to(own_path(&form.next), cookies))
         }
-        Attempt::Wrong => "Name or password is wrong.".to_owned(),
-        Attempt::TooMany => return Err(Failure::TooMany),
-        Attempt::Locked(until) => {
-            format!("Too many wrong passwords: this account is locked until {}.", words::local(until))
+        Attempt::TooMany => Err(Failure::TooMany),
+        Attempt::Wrong => {
+            tracing::warn!(name = ?form.name, peer = %peer.0, "log-in refused");
+            log_in_page(&app, &headers, Some("Name or password is wrong.".to_owned()), form.next, form.name)
         }
-    };
-    tracing::warn!(name = ?form.name, peer = %peer.0, "log-in refused");
-    log_in_page(&app, &headers, Some(message), form.next, form.name)
+    }
 }
 
 /// POST /logout
 pub async fn log_out(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Form(form): Form<LogOutForm>,
+    form: Result<Form<LogOutForm>, FormRejection>,
 ) -> Result<Response, Failure> {
-    if !auth::form_is_ours(&headers, SESSION_COOKIE, &form.token) {
+    let https = app.config.is_https();
+    if !auth::form_is_ours(&headers, auth::session_cookie(https), &form?.0.token) {
         return Err(Failure::Form);
     }
-    if let Some(cookie) = auth::cookie(&headers, SESSION_COOKIE) {
+    if let Some(cookie) = auth::cookie(&headers, auth::session_cookie(https)) {
         app.store.end_session(auth::digest(cookie)).await?;
     }
-    Ok(go_to("/login", vec![auth::set_cookie(SESSION_COOKIE, "", 0, app.config.is_https())]))
+    Ok(go_to("/login", vec![auth::set_cookie(auth::session_cookie(https), "", 0, https)]))
 }
 
 fn log_in_page(
@@ -124,10 +134,12 @@ fn log_in_page(
     next: String,
     name: String,
 ) -> Result<Response, Failure> {
-    let cookie = auth::cookie(headers, FORM_COOKIE).map_or_else(auth::random_value, str::to_owned);
+    let https = app.config.is_https();
+    let form_cookie = auth::form_cookie(https);
+    let cookie = auth::cookie(headers, form_cookie).map_or_else(auth::random_value, str::to_owned);
     let page = LogInPage { message, form_token: auth::form_token(&cookie), next: own_path(&next).to_owned(), name };
     let mut response = render(&page)?;
-    if let Ok(value) = auth::set_cookie(FORM_COOKIE, &cookie, FORM_SECONDS, app.config.is_https()).parse() {
+    if let Ok(value) = auth::set_cookie(form_cookie, &cookie, FORM_SECONDS, https).parse() {
         response.headers_mut().append(SET_COOKIE, value);
     }
     Ok(response)

@@ -43,7 +43,8 @@ pub async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Res
 fn card(site: &SiteRow, now: Timestamp) -> Site {
     let broken = site.last.as_ref().and_then(|last| last.promise_at).filter(|promise| *promise < now);
     let notices = notices(site, broken, now);
-    let (state, class) = match (&site.last, broken, notices.is_empty()) {
+    let calm = notices.iter().all(|(class, _)| *class == "calm");
+    let (state, class) = match (&site.last, broken, calm) {
         (None, ..) => ("waiting for the first batch".to_owned(), "calm"),
         (_, Some(promise), _) => (format!("silent for {}", words::age(promise, now)), "critical"),
         (_, None, false) => ("look here".to_owned(), "warning"),
@@ -69,25 +70,53 @@ fn notices(site: &SiteRow, broken: Option<Timestamp>, now: Timestamp) -> Vec<(&'
         notices.push((
             "bad",
             format!(
-                "Forked: two tokens used sequence {}. A collector was cloned, or a backup of one was restored. Both are kept.",
-                words::ranges(&numbers)
+                "Forked: two tokens used sequence {}, the last one {}. A collector was cloned, or a backup of one was \
+                 restored. Both are kept.",
+                words::ranges(&numbers),
+                site.forked_at.map_or_else(|| "at an unknown time".to_owned(), words::local)
             ),
         ));
     }
     if !site.missing.is_empty() {
         notices.push(("", format!("Missing batches: {}.", words::ranges(&site.missing))));
     }
-    for (number, what) in [
-        (site.quarantined, "refused and kept in quarantine"),
-        (site.needs_upgrade, "stored for a newer central than this one"),
-        (site.set_aside, "devices set aside because they could not be read"),
+    for (number, one, more) in [
+        (
+            site.quarantined,
+            "batch was refused and is kept in quarantine",
+            "batches were refused and are kept in quarantine",
+        ),
+        (
+            site.needs_upgrade,
+            "batch is stored for a newer central than this one",
+            "batches are stored for a newer central than this one",
+        ),
+        (
+            site.unreadable,
+            "batch is stored and cannot be read by this central",
+            "batches are stored and cannot be read by this central",
+        ),
+        (
+            site.set_aside,
+            "device was set aside because it could not be read",
+            "devices were set aside because they could not be read",
+        ),
     ] {
         if number > 0 {
-            notices.push(("", format!("{} {what}.", words::grouped(number))));
+            notices.push(("", format!("{}.", words::counted(number, one, more))));
         }
     }
+    for held in &site.held {
+        notices.push((
+            "",
+            format!("In quarantine since {}, {}: {}.", words::local(held.received_at), held.code, held.reason),
+        ));
+    }
     if let Some(last) = &site.last {
-        notices.extend(last.flags.iter().map(|flag| ("", flag_text(flag).to_owned())));
+        notices.extend(last.flags.iter().map(|flag| {
+            let (class, text) = flag_text(flag);
+            (class, text.to_owned())
+        }));
         notices.extend(skew(last));
         notices.extend(last.report.errors.iter().map(|error| ("", format!("The site reports {error}"))));
     }
@@ -101,15 +130,25 @@ fn skew(last: &LastBatch) -> Option<(&'static str, String)> {
     Some(("", format!("The site's clock is {} min {side}.", seconds.unsigned_abs() / 60)))
 }
 
-fn flag_text(flag: &str) -> &str {
+/// Class and words of a flag; what is only said, and asks nobody to do anything, is calm.
+fn flag_text(flag: &str) -> (&'static str, &str) {
     match flag {
-        "clock_ahead" => "The site's clock was ahead when it sealed the last batch; times are corrected.",
-        "due_next_ignored" => "The last batch promised the next one for an impossible time.",
-        "link_ignored" | "void_ignored" => "The last batch says something about numbers that are not below its own.",
-        "previous_absent" => "The last batch does not name the one before it.",
-        "previous_wrong" => "The last batch names a wrong one as the one before it.",
-        "device_repeated" => "The last batch has a device twice; the first one counts.",
-        other => other,
+        "clock_ahead" => ("", "The site's clock was ahead when it sealed the last batch; times are corrected."),
+        "due_next_ignored" => ("", "The last batch promised the next one for an impossible time."),
+        "link_ignored" | "void_ignored" => {
+            ("", "The last batch says something about numbers that are not below its own.")
+        }
+        "previous_absent" => {
+            ("calm", "The last batch does not name the one before it, so nothing shows a gap or a clone.")
+        }
+        "previous_wrong" => ("", "The last batch names a wrong one as the one before it."),
+        "sequence_jump" => ("", "The number of the last batch is more than a million above all others of this site."),
+        "device_repeated" => ("", "The last batch has a device twice; the first one counts."),
+        "over_limit" => {
+            ("", "The last batch has lists longer than this central reads; what is over the limit is not shown.")
+        }
+        "value_unreadable" => ("calm", "The last batch has values that could not be read; the rest is taken."),
+        other => ("", other),
     }
 }
 
@@ -133,7 +172,7 @@ fn facts(site: &SiteRow, now: Timestamp) -> Vec<(&'static str, String)> {
         facts.push(("Highest", words::grouped(site.highest)));
         facts.push(("Complete up to", words::grouped(site.acknowledged_through)));
         if let Some(waiting) = last.report.queue_waiting.filter(|waiting| *waiting > 0) {
-            facts.push(("Waiting there", format!("{waiting} batches")));
+            facts.push(("Waiting there", words::counted(waiting.into(), "batch", "batches")));
         }
         facts.push(("Collector", last.report.collector.clone()));
     }
@@ -148,6 +187,7 @@ mod tests {
 
     use super::*;
     use crate::derive::SiteReport;
+    use crate::store::Held;
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_800_000_000).expect("a time")
@@ -171,10 +211,13 @@ mod tests {
             highest: 7,
             missing: Vec::new(),
             forks: Vec::new(),
+            forked_at: None,
             devices: 3,
             quarantined: 0,
+            held: Vec::new(),
             set_aside: 0,
             needs_upgrade: 0,
+            unreadable: 0,
         }
     }
 
@@ -191,10 +234,43 @@ mod tests {
     fn forks_gaps_and_skew_are_told() {
         let mut row = site(30);
         row.forks = vec![5];
+        row.forked_at = Some(now());
         row.missing = vec![(2, 3)];
         row.last.as_mut().expect("a batch").report.clock_skew_seconds = Some(-900);
         let texts: Vec<String> = card(&row, now()).notices.into_iter().map(|(_, text)| text).collect();
-        assert!(texts[0].starts_with("Forked: two tokens used sequence 5."), "{texts:?}");
+        assert!(texts[0].starts_with("Forked: two tokens used sequence 5, the last one 2027-01-15 "), "{texts:?}");
         assert_eq!(texts[1..], ["Missing batches: 2–3.", "The site's clock is 15 min behind."]);
+    }
+
+    #[test]
+    fn what_asks_nobody_to_act_does_not_call_for_a_look() {
+        let mut row = site(30);
+        row.last.as_mut().expect("a batch").flags = vec!["previous_absent".to_owned()];
+        let shown = card(&row, now());
+        assert_eq!((shown.state.as_str(), shown.notices.len()), ("as promised", 1));
+        row.held = vec![Held { code: "batch-conflict".to_owned(), reason: "why".to_owned(), received_at: now() }];
+        row.quarantined = 1;
+        let shown = card(&row, now());
+        assert_eq!(shown.state, "look here");
+        assert_eq!(shown.notices[0].1, "1 batch was refused and is kept in quarantine.");
+        assert!(shown.notices[1].1.ends_with("batch-conflict: why."), "{:?}", shown.notices);
+    }
+
+    #[test]
+    fn every_flag_has_words() {
+        for flag in [
+            "clock_ahead",
+            "device_repeated",
+            "due_next_ignored",
+            "link_ignored",
+            "over_limit",
+            "previous_absent",
+            "previous_wrong",
+            "sequence_jump",
+            "value_unreadable",
+            "void_ignored",
+        ] {
+            assert_ne!(flag_text(flag).1, flag);
+        }
     }
 }

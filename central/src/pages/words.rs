@@ -22,6 +22,11 @@ pub fn grouped_or_dash(number: Option<u64>) -> String {
     number.map_or_else(|| "–".to_owned(), grouped)
 }
 
+/// A number of things: `1 device`, `2 devices`.
+pub fn counted(number: u64, one: &str, more: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { more })
+}
+
 /// How long ago, in one unit: `just now`, `12 min`, `3 h`, `9 days`.
 pub fn age(at: Timestamp, now: Timestamp) -> String {
     let passed = now.duration_since(at).max(SignedDuration::ZERO);
@@ -135,6 +140,14 @@ mod tests {
             assert_eq!(grouped(number).replace('\u{202f}', " "), text);
         }
         assert_eq!(grouped_or_dash(None), "–");
+    }
+
+    #[test]
+    fn one_is_told_from_more() {
+        assert_eq!(
+            (counted(1, "device", "devices"), counted(2, "device", "devices")),
+            ("1 device".into(), "2 devices".into())
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use meterpost_wire::soap::{self, CentralFault, Fault, FaultCode};
@@ -16,11 +16,14 @@ use super::Peer;
 use crate::accept::{self, Submission};
 use crate::clock;
 use crate::error;
-use crate::router::App;
+use crate::router::{App, SITE_BODIES_MAX};
 use crate::store::SiteKeys;
 
 /// A body that has not arrived by then is given up with 408.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A request waits so long for a place for its body, then it is told to come back.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Told to those who come too often or when there is no room for their body.
 const COME_BACK_SECONDS: u32 = 30;
@@ -32,28 +35,34 @@ pub async fn description(State(app): State<Arc<App>>) -> Response {
 }
 
 /// POST /soap/v1
-pub async fn soap(State(app): State<Arc<App>>, Peer(peer): Peer, request: Request) -> Response {
-    let now = clock::now();
-    if !app.addresses.admit(peer, now) {
+pub async fn soap(State(app): State<Arc<App>>, peer: Peer, request: Request) -> Response {
+    let asked_at = clock::now();
+    if !app.addresses.admit(peer.network(), asked_at) {
         return too_many();
     }
-    let keys = match super::site(&app.store, request.headers(), now).await {
+    let keys = match super::site(&app.store, request.headers(), asked_at).await {
         Ok(Some(keys)) => keys,
         // Only those who do not authenticate: a good site may share its address with them.
         Ok(None) => {
-            if !app.strangers.admit(peer, now) {
+            if !app.strangers.admit(peer.network(), asked_at) {
                 return too_many();
             }
-            tracing::warn!(%peer, "a submission did not authenticate");
+            tracing::warn!(peer = %peer.0, "a submission did not authenticate");
             return unauthorized();
         }
         Err(failure) => return fault(&error::storage_fault(&failure.to_string())),
     };
-    if !app.sites.admit(keys.id.clone(), now) {
+    if !app.sites.admit(keys.id.clone(), asked_at) {
         tracing::warn!(site = %keys.id, "a site comes too often");
         return too_many();
     }
-    let Ok(_permit) = app.bodies.try_acquire() else {
+    if is_encoded(request.headers()) {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body as it is, without Content-Encoding\n")
+            .into_response();
+    }
+    // Who waits has sent no body yet, and takes no memory but that of a connection.
+    let place = app.bodies.wait(keys.id.clone(), SITE_BODIES_MAX);
+    let Ok(_place) = tokio::time::timeout(PLACE_TIMEOUT, place).await else {
         let retry_after_seconds = Some(COME_BACK_SECONDS);
         return fault(&Fault::Central(CentralFault { code: FaultCode::Busy, retry_after_seconds, refusal: None }));
     };
@@ -63,13 +72,20 @@ pub async fn soap(State(app): State<Arc<App>>, Peer(peer): Peer, request: Reques
         Ok(Err(rejection)) => return rejection.into_response(),
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
-    match answer(&app, &keys, body, now).await {
+    // A body may take half a minute to arrive, and the site measures its clock by what is answered.
+    match answer(&app, &keys, body, clock::now()).await {
         Ok(xml) => xml_response(StatusCode::OK, xml),
         Err(refused) => fault(&refused),
     }
 }
 
+/// Batches are deflated inside, and nothing else needs to be (`standards.md` 3.3).
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 async fn answer(app: &App, keys: &SiteKeys, body: Bytes, now: Timestamp) -> Result<String, Fault> {
+    let _permit = app.opened.acquire().await.map_err(|error| error::storage_fault(&error.to_string()))?;
     // 1.5 MiB of hostile XML is milliseconds, and none of them on the thread that serves.
     let request = tokio::task::spawn_blocking(move || soap::parse_request(&body))
         .await

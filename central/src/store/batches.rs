@@ -12,15 +12,19 @@ use serde::{Deserialize, Serialize};
 use super::sites::{self, SiteKeys};
 use super::{Store, StoreError, column, fleet, number, seal_json};
 use crate::chain::{self, Digest, Facts, Judgement, MISSING_MAX, Range};
-use crate::derive::{self, device::Place, times};
+use crate::derive::{self, SiteReport, device::Place, times};
 use crate::keyring::Keyring;
-use crate::open::Opened;
+use crate::open::{Content, Opened};
 
 /// Tokens of one site in quarantine (`standards.md` 2.5).
 const QUARANTINE_ITEMS_MAX: i64 = 1_000;
 
 /// Bytes of all tokens in quarantine.
 const QUARANTINE_BYTES_MAX: i64 = 100 << 20;
+
+/// A sequence this far above all others is flagged: a site ignores a receipt whose `highest` is so far above its own
+/// (`standards.md` 3.2).
+const JUMP_MAX: u64 = 1_000_000;
 
 /// A token that opened, on its way in.
 #[derive(Debug)]
@@ -33,8 +37,12 @@ pub struct Arrival {
     pub epoch: Epoch,
     /// Now.
     pub received_at: Timestamp,
+    /// `Batch/@id`, or what the request says it is where nothing inside can be read.
+    pub batch_id: String,
+    /// `Batch/@sequence`, the same way.
+    pub sequence: u64,
     /// What is in it.
-    pub opened: Opened,
+    pub content: Content,
 }
 
 /// A device that could not be read, alone: its XML is kept and the rest of the batch is taken.
@@ -91,17 +99,6 @@ pub enum Quarantined {
     Kept,
     /// There is no room: nothing may be refused for good.
     Full,
-}
-
-/// What [`Store::check`] found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// Tokens compared with their hash.
-    pub tokens: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-    /// What is wrong, a line each.
-    pub faults: Vec<String>,
 }
 
 /// What [`Store::rederive`] did.
@@ -176,50 +173,17 @@ impl Store {
         .await
     }
 
-    /// Compares every token with its hash, by `digest`, and asks the database for its own check.
-    pub async fn check(&self, digest: fn(&[u8]) -> Digest) -> Result<Checked, StoreError> {
-        self.read(move |db, _| {
-            let mut checked = Checked::default();
-            let mut integrity = db.prepare("PRAGMA integrity_check(10)")?;
-            for line in integrity.query_map([], |row| row.get::<_, String>(0))? {
-                let line = line?;
-                if line != "ok" {
-                    checked.faults.push(format!("database: {line}"));
-                }
-            }
-            for (table, order) in [("batch", "arrival"), ("quarantine", "number")] {
-                let mut statement =
-                    db.prepare(&format!("SELECT {order}, site, sha256, token FROM {table} ORDER BY {order}"))?;
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    let (place, site): (i64, String) = (row.get(0)?, row.get(1)?);
-                    let (sha256, token): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
-                    checked.tokens += 1;
-                    checked.bytes += token.len() as u64;
-                    if digest(&token).as_slice() != sha256 {
-                        checked
-                            .faults
-                            .push(format!("{table} {place} of site {site}: the token does not have its hash"));
-                    }
-                }
-            }
-            Ok(checked)
-        })
-        .await
-    }
-
     /// Drops everything that is derived and makes it again from the stored tokens, in one transaction: a crash or an
     /// error leaves what was there. `open` opens a token with the keys of its site.
     pub async fn rederive(
         &self,
-        open: impl Fn(&SiteKeys, &str) -> Result<Opened, String> + Send + 'static,
+        open: impl Fn(&SiteKeys, &str) -> Result<Content, String> + Send + 'static,
     ) -> Result<Rederived, StoreError> {
         self.write(move |db, keyring| rederive(db, keyring, &open)).await
     }
 }
 
 fn take(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Taken, StoreError> {
-    let batch = &arrival.opened.batch;
     let (site, epoch) = (arrival.epoch.kid().site().as_str(), arrival.epoch.kid().epoch());
     let there = db
         .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND sha256 = $2")?
@@ -227,7 +191,7 @@ fn take(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Ta
     if there {
         return Ok(Taken::Stored(false, progress(db, site)?));
     }
-    if let Judgement::Conflict(reason) = chain::judge(&facts(db, site, epoch, batch)?, &arrival.sha256, epoch) {
+    if let Judgement::Conflict(reason) = chain::judge(&facts(db, site, epoch, arrival)?, &arrival.sha256, epoch) {
         return Ok(Taken::Conflict(reason));
     }
     db.prepare_cached(
@@ -237,8 +201,8 @@ fn take(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Ta
     .execute((
         site,
         arrival.sha256.as_slice(),
-        column(batch.sequence),
-        &batch.id,
+        column(arrival.sequence),
+        &arrival.batch_id,
         epoch,
         arrival.received_at.as_second(),
         arrival.token.as_bytes(),
@@ -247,23 +211,30 @@ fn take(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Ta
     if epoch > sites::current_epoch(db, site)? {
         sites::move_to(db, keyring, &arrival.epoch, arrival.received_at)?;
     }
-    derive_batch(db, keyring, place, site, arrival.received_at, &arrival.opened)?;
+    let stored =
+        StoredBatch { place, site, sequence: arrival.sequence, sha256: arrival.sha256, received: arrival.received_at };
+    derive(db, keyring, &stored, &arrival.content)?;
     Ok(Taken::Stored(true, progress(db, site)?))
 }
 
-fn facts(db: &Transaction<'_>, site: &str, epoch: u32, batch: &Batch) -> Result<Facts, StoreError> {
+fn facts(db: &Transaction<'_>, site: &str, epoch: u32, arrival: &Arrival) -> Result<Facts, StoreError> {
     Ok(Facts {
         id_is_stored: db
             .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND batch_id = $2")?
-            .exists((site, &batch.id))?,
-        same_sequence: digests(db, "SELECT sha256 FROM batch WHERE site = $1 AND sequence = $2", site, batch.sequence)?,
-        named: digests(db, "SELECT sha256 FROM link WHERE site = $1 AND sequence = $2", site, batch.sequence)?,
+            .exists((site, &arrival.batch_id))?,
+        same_sequence: digests(
+            db,
+            "SELECT sha256 FROM batch WHERE site = $1 AND sequence = $2",
+            site,
+            arrival.sequence,
+        )?,
+        named: digests(db, "SELECT sha256 FROM link WHERE site = $1 AND sequence = $2", site, arrival.sequence)?,
         newest_epoch: db
             .prepare_cached("SELECT coalesce(max(epoch), 0) FROM batch WHERE site = $1")?
             .query_row([site], |row| row.get(0))?,
         newer_epoch_below: db
             .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND sequence < $2 AND epoch > $3")?
-            .exists((site, column(batch.sequence), epoch))?,
+            .exists((site, column(arrival.sequence), epoch))?,
     })
 }
 
@@ -273,16 +244,49 @@ fn digests(db: &Transaction<'_>, sql: &str, site: &str, sequence: u64) -> Result
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// A token that is stored, as what follows from it needs it.
+struct StoredBatch<'b> {
+    /// Its number in the order of arrival.
+    place: i64,
+    site: &'b str,
+    sequence: u64,
+    sha256: Digest,
+    received: Timestamp,
+}
+
 /// Writes what follows from one stored batch. Looks only at what earlier arrivals have left, so that `rederive` comes to
 /// the same end.
+fn derive(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    stored: &StoredBatch<'_>,
+    content: &Content,
+) -> Result<(), StoreError> {
+    match content {
+        Content::Batch(opened) => derive_batch(db, keyring, stored, opened)?,
+        Content::Unreadable(_) => {
+            let note = Note {
+                state: "unreadable",
+                flags: Vec::new(),
+                created: stored.received,
+                promise: None,
+                devices: 0,
+                set_aside: 0,
+                report: SiteReport::default(),
+            };
+            insert_note(db, keyring, stored, &note)?;
+        }
+    }
+    mark_forks(db, stored.site, stored.sequence)
+}
+
 fn derive_batch(
     db: &Transaction<'_>,
     keyring: &Keyring,
-    place: i64,
-    site: &str,
-    received: Timestamp,
+    stored: &StoredBatch<'_>,
     opened: &Opened,
 ) -> Result<(), StoreError> {
+    let &StoredBatch { place, site, received, .. } = stored;
     let batch = &opened.batch;
     let mut flags: Vec<&str> = opened.flags.clone();
     if times::clock_ahead(batch.created, received) {
@@ -294,9 +298,13 @@ fn derive_batch(
     }
     if !opened.needs_upgrade {
         derive_chain(db, place, site, batch, &mut flags)?;
-        for (position, reading) in batch.devices.iter().enumerate() {
-            let effective = times::effective(reading.read_at, batch.created, received);
-            let at = Place { sequence: batch.sequence, position: position as u64, effective };
+        for reading in &batch.devices {
+            let at = Place {
+                sequence: batch.sequence,
+                read_at: reading.read_at,
+                token: first_bits(&stored.sha256),
+                effective: times::effective(reading.read_at, batch.created, received),
+            };
             fleet::derive_reading(db, keyring, site, reading, at)?;
         }
         for (position, device) in opened.set_aside.iter().enumerate() {
@@ -304,25 +312,59 @@ fn derive_batch(
                 .execute((place, column(position as u64), site, seal_json(keyring, "set_aside.detail", device)?))?;
         }
     }
-    mark_forks(db, site, batch.sequence)?;
+    let note = Note {
+        state: if opened.needs_upgrade { "needs_upgrade" } else { "shown" },
+        flags,
+        created: batch.created,
+        promise,
+        devices: batch.devices.len(),
+        set_aside: opened.set_aside.len(),
+        report: derive::site_report(batch),
+    };
+    insert_note(db, keyring, stored, &note)
+}
+
+/// What the page of sites says of a batch.
+struct Note<'n> {
+    state: &'static str,
+    flags: Vec<&'n str>,
+    created: Timestamp,
+    promise: Option<Timestamp>,
+    devices: usize,
+    set_aside: usize,
+    report: SiteReport,
+}
+
+fn insert_note(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    stored: &StoredBatch<'_>,
+    note: &Note<'_>,
+) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO note (arrival, site, sequence, state, flags, created_at, effective_at, promise_at, devices,
                            set_aside, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )?
     .execute((
-        place,
-        site,
-        column(batch.sequence),
-        if opened.needs_upgrade { "needs_upgrade" } else { "shown" },
-        flags.join(" "),
-        batch.created.as_second(),
-        times::effective(batch.created, batch.created, received).as_second(),
-        promise.map(Timestamp::as_second),
-        column(batch.devices.len() as u64),
-        column(opened.set_aside.len() as u64),
-        seal_json(keyring, "note.detail", &derive::site_report(batch))?,
+        stored.place,
+        stored.site,
+        column(stored.sequence),
+        note.state,
+        note.flags.join(" "),
+        note.created.as_second(),
+        times::effective(note.created, note.created, stored.received).as_second(),
+        note.promise.map(Timestamp::as_second),
+        column(note.devices as u64),
+        column(note.set_aside as u64),
+        seal_json(keyring, "note.detail", &note.report)?,
     ))?;
     Ok(())
+}
+
+/// What decides between two tokens where nothing else does: whichever comes first, the same one wins.
+fn first_bits(sha256: &Digest) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *sha256;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1
 }
 
 /// Keeps which hashes the batch names for which sequences, and which numbers it declares void.
@@ -334,6 +376,12 @@ fn derive_chain(
     flags: &mut Vec<&str>,
 ) -> Result<(), StoreError> {
     let own = batch.sequence;
+    let before: i64 = db
+        .prepare_cached("SELECT coalesce(max(sequence), 0) FROM batch WHERE site = $1 AND arrival < $2")?
+        .query_row((site, place), |row| row.get(0))?;
+    if own > number(before).saturating_add(JUMP_MAX) {
+        flags.push("sequence_jump");
+    }
     let chain = batch.chain.clone().unwrap_or_default();
     let mut named: Vec<(u64, Digest)> = Vec::new();
     for link in &chain.links {
@@ -412,14 +460,15 @@ fn mark_forks(db: &Transaction<'_>, site: &str, sequence: u64) -> Result<(), Sto
 fn rederive(
     db: &Transaction<'_>,
     keyring: &Keyring,
-    open: &dyn Fn(&SiteKeys, &str) -> Result<Opened, String>,
+    open: &dyn Fn(&SiteKeys, &str) -> Result<Content, String>,
 ) -> Result<Rederived, StoreError> {
     for table in ["note", "link", "void", "fork", "device", "reading", "set_aside"] {
         db.execute(&format!("DELETE FROM {table}"), [])?;
     }
     let mut done = Rederived::default();
     let mut keys: HashMap<String, SiteKeys> = HashMap::new();
-    let mut statement = db.prepare("SELECT arrival, site, received_at, token, sequence FROM batch ORDER BY arrival")?;
+    let mut statement =
+        db.prepare("SELECT arrival, site, received_at, token, sequence, sha256, batch_id FROM batch ORDER BY arrival")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (place, site, received): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -428,14 +477,20 @@ fn rederive(
             keys.insert(site.clone(), sites::site_keys(db, keyring, &site, None)?);
         }
         done.batches += 1;
-        match open(&keys[&site], &token) {
-            Ok(opened) => derive_batch(db, keyring, place, &site, super::time(received), &opened)?,
-            Err(reason) => {
-                let sequence = number(row.get(4)?);
-                mark_forks(db, &site, sequence)?;
-                done.unreadable.push(format!("batch {sequence} of site {site}: {reason}"));
+        let (sequence, batch_id) = (number(row.get(4)?), row.get::<_, String>(6)?);
+        let content = match open(&keys[&site], &token) {
+            // One that could not be read when it came was taken for what its request said.
+            Ok(Content::Batch(opened)) if (opened.batch.sequence, &opened.batch.id) != (sequence, &batch_id) => {
+                Content::Unreadable("it names another batch or sequence inside than its request did".to_owned())
             }
+            Ok(content) => content,
+            Err(reason) => Content::Unreadable(reason),
+        };
+        if let Content::Unreadable(reason) = &content {
+            done.unreadable.push(format!("batch {sequence} of site {site}: {reason}"));
         }
+        let stored = StoredBatch { place, site: &site, sequence, sha256: row.get(5)?, received: super::time(received) };
+        derive(db, keyring, &stored, &content)?;
     }
     done.devices = number(db.query_row("SELECT count(*) FROM device", [], |row| row.get(0))?);
     done.readings = number(db.query_row("SELECT count(*) FROM reading", [], |row| row.get(0))?);

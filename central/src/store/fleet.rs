@@ -11,6 +11,15 @@ use super::{Store, StoreError, column, number, seal_json, sites, time, unseal_js
 use crate::derive::device::{self, DeviceState, Place, Places, Summary};
 use crate::keyring::Keyring;
 
+/// All devices.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    /// Those that can be shown, in no order.
+    pub rows: Vec<FleetRow>,
+    /// Those whose stored line does not open: `check --rederive` makes it again.
+    pub damaged: u64,
+}
+
 /// A device in the list of the fleet.
 #[derive(Clone, Debug)]
 pub struct FleetRow {
@@ -33,7 +42,7 @@ pub struct DeviceRow {
     pub row: FleetRow,
     /// The newest of everything that is known of it.
     pub state: DeviceState,
-    /// The newest readings with counters, oldest first.
+    /// The newest readings with counters, in the order of their batches, the newest last.
     pub history: Vec<History>,
 }
 
@@ -64,8 +73,10 @@ pub struct ReadingRow {
     pub site: String,
     /// The site's name.
     pub site_name: String,
-    /// The device's newest line: who it is.
-    pub summary: Summary,
+    /// The collector's key of the device.
+    pub key: String,
+    /// Who it was when it was read; what that reading does not say is from the device's newest state.
+    pub who: Who,
     /// By the site's clock.
     pub read_at: Timestamp,
     /// By ours.
@@ -76,6 +87,28 @@ pub struct ReadingRow {
     pub outcome: String,
     /// Its counters by key; one that was not read is absent.
     pub counters: BTreeMap<String, CountRow>,
+}
+
+/// Who a device is, as bills name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// Brand.
+    pub vendor: Option<String>,
+    /// Model.
+    pub model: Option<String>,
+    /// Serial number.
+    pub serial: Option<String>,
+}
+
+/// A page of readings.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// Those that can be shown.
+    pub rows: Vec<ReadingRow>,
+    /// Those whose stored row does not open.
+    pub damaged: u64,
+    /// Where the next page begins; `None`: this is the last.
+    pub next: Option<(Timestamp, String, Timestamp)>,
 }
 
 /// Which readings are wanted.
@@ -102,6 +135,8 @@ const HISTORY_MAX: i64 = 2_200;
 struct StoredReading {
     outcome: String,
     counters: Option<BTreeMap<String, CountRow>>,
+    #[serde(default)]
+    who: Who,
 }
 
 /// A state's row; the reading in it is kept as the XML of the batch, which any later version can read.
@@ -121,21 +156,25 @@ struct StoredState {
 impl Store {
     /// All devices, in no order. Their lines are sealed, so search and sorting happen on what this returns: work and memory
     /// grow with the fleet, a few hundred bytes for each device.
-    pub async fn fleet(&self) -> Result<Vec<FleetRow>, StoreError> {
+    pub async fn fleet(&self) -> Result<Fleet, StoreError> {
         self.read(|db, keyring| {
             let names = site_names(db, keyring)?;
             let mut statement = db.prepare_cached("SELECT id, site, read_at, summary FROM device")?;
             let mut rows = statement.query([])?;
-            let mut fleet = Vec::new();
+            let mut fleet = Fleet::default();
             while let Some(row) = rows.next()? {
                 let site: String = row.get(1)?;
-                let summary: Vec<u8> = row.get(3)?;
-                fleet.push(FleetRow {
+                let sealed: Vec<u8> = row.get(3)?;
+                let Ok(summary) = unseal_json(keyring, "device.summary", &sealed) else {
+                    fleet.damaged += 1;
+                    continue;
+                };
+                fleet.rows.push(FleetRow {
                     id: row.get(0)?,
                     site_name: names.get(&site).cloned().unwrap_or_default(),
                     site,
                     read_at: row.get::<_, Option<i64>>(2)?.map(time),
-                    summary: unseal_json(keyring, "device.summary", &summary)?,
+                    summary,
                 });
             }
             Ok(fleet)
@@ -143,7 +182,7 @@ impl Store {
         .await
     }
 
-    /// One device with its history.
+    /// One device with its history. What of it does not open is `Damaged`.
     pub async fn device(&self, id: String) -> Result<Option<DeviceRow>, StoreError> {
         self.read(move |db, keyring| {
             let mut statement = db.prepare_cached("SELECT site, read_at, summary, detail FROM device WHERE id = $1")?;
@@ -164,13 +203,13 @@ impl Store {
         .await
     }
 
-    /// A page of readings, by effective time; fewer than [`READINGS_PAGE`] is the last page.
-    pub async fn readings(&self, wanted: ReadingsFrom) -> Result<Vec<ReadingRow>, StoreError> {
+    /// A page of at most [`READINGS_PAGE`] readings, by effective time.
+    pub async fn readings(&self, wanted: ReadingsFrom) -> Result<Readings, StoreError> {
         self.read(move |db, keyring| readings(db, keyring, &wanted)).await
     }
 }
 
-fn readings(db: &Transaction<'_>, keyring: &Keyring, wanted: &ReadingsFrom) -> Result<Vec<ReadingRow>, StoreError> {
+fn readings(db: &Transaction<'_>, keyring: &Keyring, wanted: &ReadingsFrom) -> Result<Readings, StoreError> {
     let names = site_names(db, keyring)?;
     let (after, device, read_at) = match &wanted.after {
         Some((at, device, read_at)) => (at.as_second(), device.as_str(), read_at.as_second()),
@@ -194,18 +233,35 @@ fn readings(db: &Transaction<'_>, keyring: &Keyring, wanted: &ReadingsFrom) -> R
         wanted.site.as_deref().unwrap_or_default(),
         column(READINGS_PAGE as u64),
     ))?;
-    let mut page = Vec::new();
+    let mut page = Readings::default();
+    let mut asked = 0;
     while let Some(row) = rows.next()? {
-        let site: String = row.get(1)?;
+        let (device, site): (String, String) = (row.get(0)?, row.get(1)?);
+        let (read_at, effective_at) = (time(row.get(2)?), time(row.get(3)?));
+        asked += 1;
+        if asked == READINGS_PAGE {
+            page.next = Some((effective_at, device.clone(), read_at));
+        }
         let (detail, summary): (Vec<u8>, Vec<u8>) = (row.get(5)?, row.get(6)?);
-        let stored: StoredReading = unseal_json(keyring, "reading.detail", &detail)?;
-        page.push(ReadingRow {
-            device: row.get(0)?,
+        let stored = unseal_json::<StoredReading>(keyring, "reading.detail", &detail);
+        let Ok((stored, summary)) =
+            stored.and_then(|stored| Ok((stored, unseal_json::<Summary>(keyring, "device.summary", &summary)?)))
+        else {
+            page.damaged += 1;
+            continue;
+        };
+        page.rows.push(ReadingRow {
+            device,
             site_name: names.get(&site).cloned().unwrap_or_default(),
             site,
-            summary: unseal_json(keyring, "device.summary", &summary)?,
-            read_at: time(row.get(2)?),
-            effective_at: time(row.get(3)?),
+            key: summary.key,
+            who: Who {
+                vendor: stored.who.vendor.or(summary.vendor),
+                model: stored.who.model.or(summary.model),
+                serial: stored.who.serial.or(summary.serial),
+            },
+            read_at,
+            effective_at,
             sequence: number(row.get(4)?),
             outcome: stored.outcome,
             counters: stored.counters.unwrap_or_default(),
@@ -214,16 +270,18 @@ fn readings(db: &Transaction<'_>, keyring: &Keyring, wanted: &ReadingsFrom) -> R
     Ok(page)
 }
 
+/// What does not open is left out; `check` names it.
 fn history(db: &Transaction<'_>, keyring: &Keyring, device: &str) -> Result<Vec<History>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT effective_at, detail FROM reading WHERE device = $1 AND scope = 'full' ORDER BY effective_at DESC LIMIT $2",
+        "SELECT effective_at, detail FROM reading WHERE device = $1 AND scope = 'full'
+         ORDER BY sequence DESC, read_at DESC, token DESC LIMIT $2",
     )?;
     let mut rows = statement.query((device, HISTORY_MAX))?;
     let mut history = Vec::new();
     while let Some(row) = rows.next()? {
         let detail: Vec<u8> = row.get(1)?;
-        let stored: StoredReading = unseal_json(keyring, "reading.detail", &detail)?;
-        if let Some(counters) = stored.counters {
+        let stored = unseal_json::<StoredReading>(keyring, "reading.detail", &detail);
+        if let Some(counters) = stored.ok().and_then(|stored| stored.counters) {
             history.push(History { at: time(row.get(0)?), counters });
         }
     }
@@ -232,8 +290,8 @@ fn history(db: &Transaction<'_>, keyring: &Keyring, device: &str) -> Result<Vec<
 }
 
 /// Writes what one reading changes: its own row, once for each (device, time of reading), and the state of the device,
-/// into which it is folded at its place, whatever has arrived before. A reading that two batches carry is kept as the one
-/// with the higher sequence has it.
+/// into which it is folded at its place, whatever has arrived before. A reading that two batches carry is kept as the
+/// later one of them has it, by sequence and then by token: never by which arrived first.
 pub(super) fn derive_reading(
     db: &Transaction<'_>,
     keyring: &Keyring,
@@ -242,7 +300,13 @@ pub(super) fn derive_reading(
     place: Place,
 ) -> Result<(), StoreError> {
     let id = device_id(keyring, site, &reading.key);
+    let identity = reading.identity.clone().unwrap_or_default();
     let stored = StoredReading {
+        who: Who {
+            vendor: identity.vendor.map(|text| text.value),
+            model: identity.model.map(|text| text.value).or(identity.make_and_model),
+            serial: identity.serial_number.map(|text| text.value),
+        },
         outcome: reading.outcome.as_str().to_owned(),
         counters: reading.counters.as_ref().map(|counters| {
             counters
@@ -254,11 +318,11 @@ pub(super) fn derive_reading(
         }),
     };
     db.prepare_cached(
-        "INSERT INTO reading (device, read_at, scope, site, sequence, effective_at, detail)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO reading (device, read_at, scope, site, sequence, effective_at, detail, token)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (device, read_at, scope) DO UPDATE SET sequence = excluded.sequence,
-            effective_at = excluded.effective_at, detail = excluded.detail
-         WHERE excluded.sequence > reading.sequence",
+            effective_at = excluded.effective_at, detail = excluded.detail, token = excluded.token
+         WHERE (excluded.sequence, excluded.token) > (reading.sequence, reading.token)",
     )?
     .execute((
         &id,
@@ -268,30 +332,24 @@ pub(super) fn derive_reading(
         column(place.sequence),
         place.effective.as_second(),
         seal_json(keyring, "reading.detail", &stored)?,
+        column(place.token),
     ))?;
-    let before: Option<(i64, i64, Vec<u8>)> = db
-        .prepare_cached("SELECT sequence, position, detail FROM device WHERE id = $1")?
-        .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let mut at = (column(place.sequence), column(place.position));
-    let before = match before {
-        Some((sequence, position, detail)) => {
-            at = at.max((sequence, position));
-            Some(state_of(unseal_json(keyring, "device.detail", &detail)?)?)
-        }
-        None => None,
-    };
+    let before: Option<Vec<u8>> =
+        db.prepare_cached("SELECT detail FROM device WHERE id = $1")?.query_row([&id], |row| row.get(0)).optional()?;
+    let before = before.and_then(|detail| {
+        // What was known of this one device is lost until `check --rederive`; its batch, and all others in it, go on.
+        let opened = unseal_json(keyring, "device.detail", &detail).and_then(state_of);
+        opened.inspect_err(|error| tracing::error!(device = id, %error, "run `check --rederive`")).ok()
+    });
     let state = device::fold(before, reading, place);
     db.prepare_cached(
-        "INSERT INTO device (id, site, sequence, position, read_at, summary, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, position = excluded.position,
-            read_at = excluded.read_at, summary = excluded.summary, detail = excluded.detail",
+        "INSERT INTO device (id, site, read_at, summary, detail) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET read_at = excluded.read_at, summary = excluded.summary,
+            detail = excluded.detail",
     )?
     .execute((
         &id,
         site,
-        at.0,
-        at.1,
         state.read_at.map(Timestamp::as_second),
         seal_json(keyring, "device.summary", &device::summary(&state))?,
         seal_json(keyring, "device.detail", &stored_of(&state))?,
@@ -318,7 +376,8 @@ fn site_names(db: &Transaction<'_>, keyring: &Keyring) -> Result<HashMap<String,
     let mut names = HashMap::new();
     while let Some(row) = rows.next()? {
         let sealed: Vec<u8> = row.get(1)?;
-        names.insert(row.get(0)?, sites::site_name(keyring, &sealed)?);
+        let id: String = row.get(0)?;
+        names.insert(id.clone(), sites::site_name(keyring, &sealed, &id));
     }
     Ok(names)
 }

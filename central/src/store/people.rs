@@ -3,13 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::{Store, StoreError, time};
-
-/// Failures in a row after which an account is locked.
-const FAILURES_MAX: i64 = 10;
-
-/// How long it stays locked.
-const LOCKED: SignedDuration = SignedDuration::from_mins(15);
+use super::{Store, StoreError};
 
 /// A session ends this long after the last request.
 const SESSION_IDLE: SignedDuration = SignedDuration::from_hours(12);
@@ -20,38 +14,18 @@ const SESSION_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Sessions of one person; the oldest makes room.
 const SESSIONS_MAX: i64 = 20;
 
-/// A person who may log in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
-    /// The name to log in with.
-    pub name: String,
-    /// Argon2id, PHC string.
-    pub password: String,
-    /// No log-in before this instant.
-    pub locked_until: Option<Timestamp>,
-}
-
-/// How a log-in went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogIn {
-    /// The password was right.
-    Right,
-    /// It was wrong.
-    Wrong,
-}
-
 impl Store {
     /// Whether anybody can log in at all.
     pub async fn has_people(&self) -> Result<bool, StoreError> {
         self.read(|db, _| Ok(db.query_row("SELECT count(*) FROM person", [], |row| row.get::<_, i64>(0))? > 0)).await
     }
 
-    /// Makes a person, or gives an existing one another password, which ends all sessions and every lock.
+    /// Makes a person, or gives an existing one another password, which ends all sessions.
     pub async fn set_password(&self, name: String, password_hash: String) -> Result<(), StoreError> {
         self.write(move |db, _| {
             db.execute(
-                "INSERT INTO person (name, password, failures) VALUES ($1, $2, 0)
-                 ON CONFLICT (name) DO UPDATE SET password = excluded.password, failures = 0, locked_until = NULL",
+                "INSERT INTO person (name, password) VALUES ($1, $2)
+                 ON CONFLICT (name) DO UPDATE SET password = excluded.password",
                 (&name, &password_hash),
             )?;
             db.execute("DELETE FROM session WHERE person = $1", [&name])?;
@@ -60,38 +34,10 @@ impl Store {
         .await
     }
 
-    /// The person of this name.
-    pub async fn person(&self, name: String) -> Result<Option<Person>, StoreError> {
+    /// The hash of a person's password, an Argon2id PHC string; `None`: there is no such person.
+    pub async fn password_hash(&self, name: String) -> Result<Option<String>, StoreError> {
         self.read(move |db, _| {
-            Ok(db
-                .query_row("SELECT name, password, locked_until FROM person WHERE name = $1", [&name], |row| {
-                    Ok(Person {
-                        name: row.get(0)?,
-                        password: row.get(1)?,
-                        locked_until: row.get::<_, Option<i64>>(2)?.map(time),
-                    })
-                })
-                .optional()?)
-        })
-        .await
-    }
-
-    /// Counts a log-in: ten wrong ones in a row lock the account for 15 minutes, a right one forgets them.
-    pub async fn count_log_in(&self, name: String, how: LogIn, now: Timestamp) -> Result<(), StoreError> {
-        self.write(move |db, _| {
-            match how {
-                LogIn::Right => {
-                    db.execute("UPDATE person SET failures = 0, locked_until = NULL WHERE name = $1", [&name])?;
-                }
-                LogIn::Wrong => {
-                    db.execute("UPDATE person SET failures = failures + 1 WHERE name = $1", [&name])?;
-                    db.execute(
-                        "UPDATE person SET failures = 0, locked_until = $1 WHERE name = $2 AND failures >= $3",
-                        ((now + LOCKED).as_second(), &name, FAILURES_MAX),
-                    )?;
-                }
-            }
-            Ok(())
+            Ok(db.query_row("SELECT password FROM person WHERE name = $1", [&name], |row| row.get(0)).optional()?)
         })
         .await
     }

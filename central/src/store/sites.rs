@@ -67,15 +67,35 @@ pub struct SiteRow {
     pub missing: Vec<Range>,
     /// Sequences that two tokens have used, the lowest 100.
     pub forks: Vec<u64>,
+    /// When the newest of these tokens arrived.
+    pub forked_at: Option<Timestamp>,
     /// Devices seen.
     pub devices: u64,
     /// Tokens in quarantine.
     pub quarantined: u64,
+    /// The newest of them, at most [`HELD_MAX`].
+    pub held: Vec<Held>,
     /// Devices that could not be read, alone.
     pub set_aside: u64,
     /// Batches that want a newer central.
     pub needs_upgrade: u64,
+    /// Batches that are stored and cannot be read.
+    pub unreadable: u64,
 }
+
+/// A token in quarantine, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// `envelope-invalid`, `envelope-mismatch`, `batch-conflict`.
+    pub code: String,
+    /// For people.
+    pub reason: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+/// Tokens in quarantine that a site's row names.
+pub const HELD_MAX: u32 = 5;
 
 /// The batch with the highest sequence of a site.
 #[derive(Clone, Debug)]
@@ -159,10 +179,10 @@ impl Store {
             let mut rows = statement.query([])?;
             let mut sites = Vec::new();
             while let Some(row) = rows.next()? {
-                let name: Vec<u8> = row.get(1)?;
+                let (id, name): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
                 sites.push(SiteRow {
-                    id: row.get(0)?,
-                    name: site_name(keyring, &name)?,
+                    name: site_name(keyring, &name, &id),
+                    id,
                     epoch: row.get(2)?,
                     added_at: time(row.get(3)?),
                     last: None,
@@ -170,10 +190,13 @@ impl Store {
                     highest: 0,
                     missing: Vec::new(),
                     forks: Vec::new(),
+                    forked_at: None,
                     devices: 0,
                     quarantined: 0,
+                    held: Vec::new(),
                     set_aside: 0,
                     needs_upgrade: 0,
+                    unreadable: 0,
                 });
             }
             for site in &mut sites {
@@ -195,12 +218,20 @@ fn complete(db: &Transaction<'_>, keyring: &Keyring, site: &mut SiteRow) -> Resu
     site.quarantined = count("SELECT count(*) FROM quarantine WHERE site = $1")?;
     site.set_aside = count("SELECT count(*) FROM set_aside WHERE site = $1")?;
     site.needs_upgrade = count("SELECT count(*) FROM note WHERE site = $1 AND state = 'needs_upgrade'")?;
+    site.unreadable = count("SELECT count(*) FROM note WHERE site = $1 AND state = 'unreadable'")?;
+    site.held = held(db, &id)?;
     let (highest, holes) = batches::holes(db, &id)?;
     site.highest = highest;
     site.acknowledged_through = chain::acknowledged_through(highest, &holes);
     site.missing = holes;
     let mut forks = db.prepare_cached("SELECT sequence FROM fork WHERE site = $1 ORDER BY sequence LIMIT 100")?;
     site.forks = forks.query_map([&id], |row| row.get(0).map(number))?.collect::<Result<_, _>>()?;
+    site.forked_at = db
+        .prepare_cached(
+            "SELECT max(received_at) FROM batch WHERE site = $1 AND sequence IN (SELECT sequence FROM fork WHERE site = $1)",
+        )?
+        .query_row([&id], |row| row.get::<_, Option<i64>>(0))?
+        .map(time);
     site.last = db
         .prepare_cached(
             "SELECT note.sequence, created_at, received_at, promise_at, flags, detail
@@ -222,10 +253,21 @@ fn complete(db: &Transaction<'_>, keyring: &Keyring, site: &mut SiteRow) -> Resu
         })
         .optional()?
         .map(|(last, detail)| {
-            Ok::<_, StoreError>(LastBatch { report: unseal_json(keyring, "note.detail", &detail)?, ..last })
-        })
-        .transpose()?;
+            // What does not open is not shown; `check` names it.
+            let report = unseal_json(keyring, "note.detail", &detail).unwrap_or_default();
+            LastBatch { report, ..last }
+        });
     Ok(())
+}
+
+fn held(db: &Transaction<'_>, site: &str) -> Result<Vec<Held>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT code, reason, received_at FROM quarantine WHERE site = $1 ORDER BY number DESC LIMIT $2",
+    )?;
+    let rows = statement.query_map((site, HELD_MAX), |row| {
+        Ok(Held { code: row.get(0)?, reason: row.get(1)?, received_at: time(row.get(2)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The keys of a site; with `now`, without those that are closed by age.
@@ -256,7 +298,7 @@ pub(super) fn site_keys(
         let kid = Kid::new(id.clone(), row.get(0)?).ok_or_else(|| StoreError::Broken("an epoch 0".to_owned()))?;
         epochs.push(Epoch::new(kid, enc, secret));
     }
-    Ok(SiteKeys { id, name: site_name(keyring, &name)?, current, epochs })
+    Ok(SiteKeys { name: site_name(keyring, &name, id.as_str()), id, current, epochs })
 }
 
 /// Moves a site to an epoch after its current one, and derives the one after that.
@@ -291,9 +333,10 @@ fn insert_epoch(db: &Transaction<'_>, keyring: &Keyring, epoch: &Epoch) -> Resul
     Ok(())
 }
 
-/// The name of a site, unsealed.
-pub(super) fn site_name(keyring: &Keyring, sealed: &[u8]) -> Result<String, StoreError> {
-    Ok(String::from_utf8_lossy(&keyring.open(Rows::Memory, "site.name", sealed)?).into_owned())
+/// The name of a site, unsealed; its id where that does not open, for a site goes on without its name.
+pub(super) fn site_name(keyring: &Keyring, sealed: &[u8], id: &str) -> String {
+    let opened = keyring.open(Rows::Memory, "site.name", sealed);
+    opened.map_or_else(|_| id.to_owned(), |name| String::from_utf8_lossy(&name).into_owned())
 }
 
 fn folded(name: &str) -> String {

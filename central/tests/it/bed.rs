@@ -24,6 +24,11 @@ use tokio::sync::oneshot;
 /// The password of the administrator in all tests.
 pub const PASSWORD: &str = "correct-horse-battery";
 
+/// The cookies of a central that is reached by HTTPS, as these are.
+pub const SESSION: &str = "__Host-meterpost_session";
+/// The one of the log-in form.
+pub const FORM: &str = "__Host-meterpost_form";
+
 /// A running central.
 pub struct Central {
     /// Where it listens.
@@ -102,20 +107,20 @@ impl Central {
     /// Logs in and returns the cookie of the session.
     pub fn log_in(&self) -> String {
         let form = self.request("GET /login HTTP/1.1\r\nHost: central\r\n", b"");
-        let cookie = form.cookie("meterpost_form").expect("a cookie of the form");
+        let cookie = form.cookie(FORM).expect("a cookie of the form");
         let token = form.field("token").expect("a token in the form");
         let body = format!("token={token}&next=/&name=admin&password={PASSWORD}");
         let head = format!(
-            "POST /login HTTP/1.1\r\nHost: central\r\nCookie: meterpost_form={cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+            "POST /login HTTP/1.1\r\nHost: central\r\nCookie: {FORM}={cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
         );
         let answer = self.request(&head, body.as_bytes());
         assert_eq!(answer.status, 303, "{}", answer.body);
-        answer.cookie("meterpost_session").expect("a session")
+        answer.cookie(SESSION).expect("a session")
     }
 
     /// A page as somebody who is logged in.
     pub fn page(&self, session: &str, path: &str) -> Answer {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: central\r\nCookie: meterpost_session={session}\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: central\r\nCookie: {SESSION}={session}\r\n");
         self.request(&head, b"")
     }
 }

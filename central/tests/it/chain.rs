@@ -53,7 +53,7 @@ fn two_tokens_under_one_sequence_are_both_kept_and_the_site_is_marked() {
     assert_eq!(central.counted("SELECT count(*) FROM reading"), 2);
     assert_eq!(central.counted("SELECT sequence FROM fork"), 1);
     let sites = central.page(&central.log_in(), "/sites");
-    assert!(sites.body.contains("Forked: two tokens used sequence 1."), "{}", sites.body);
+    assert!(sites.body.contains("Forked: two tokens used sequence 1,"), "{}", sites.body);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use meterpost_wire::receipt::Disposition;
 use meterpost_wire::{Batch, soap};
 
-use super::bed::{PASSWORD, Site, config_in, counted, printer, send};
+use super::bed::{FORM, PASSWORD, SESSION, Site, config_in, counted, printer, send};
 use super::submit::receipt_of;
 
 fn command(dir: &Path, arguments: &[&str]) -> Command {
@@ -142,8 +142,8 @@ fn derived(dir: &Path) -> Vec<String> {
         "SELECT site || sequence || hex(sha256) FROM link ORDER BY 1",
         "SELECT site || first || last || reason FROM void ORDER BY 1",
         "SELECT site || sequence FROM fork ORDER BY 1",
-        "SELECT id || site || sequence || position || coalesce(read_at, '') FROM device ORDER BY 1",
-        "SELECT device || read_at || scope || sequence || effective_at FROM reading ORDER BY 1",
+        "SELECT id || site || coalesce(read_at, '') FROM device ORDER BY 1",
+        "SELECT device || read_at || scope || sequence || effective_at || token FROM reading ORDER BY 1",
         "SELECT arrival || position || site FROM set_aside ORDER BY 1",
     ] {
         let mut statement = database.prepare(sql).expect(sql);
@@ -188,6 +188,15 @@ fn deriving_again_from_the_stored_tokens_comes_to_the_same_end() {
     assert!(out.contains("6 batches derived again: 3 devices, 7 readings"), "{out}");
     assert_eq!(derived(dir.path()), before);
 
+    // Beside a central that serves: what it shows and takes afterwards is the same.
+    let served = Served::start(dir.path());
+    check(dir.path(), &["check", "--rederive"], 0, "");
+    assert_eq!(derived(dir.path()), before);
+    let again = &batches[0];
+    let token = site.seal(again);
+    receipt_of(&served.submit(&site, again, &token), &site, again, &token);
+    served.kill();
+
     // From nothing at all, too: derived rows may be dropped by hand.
     let database = rusqlite::Connection::open(dir.path().join("data/central.db")).expect("a store");
     database
@@ -203,6 +212,7 @@ fn deriving_again_from_the_stored_tokens_comes_to_the_same_end() {
     drop(database);
     let out = check(dir.path(), &["check", "--rederive"], 3, "");
     assert!(out.contains("batch 4 of site") && out.contains("the key of epoch 1 is not known"), "{out}");
+    assert_eq!(counted(&config_in(dir.path()), "SELECT count(*) FROM note WHERE state = 'unreadable'"), 6);
     assert_eq!(counted(&config_in(dir.path()), "SELECT count(*) FROM batch"), 6);
 }
 
@@ -261,6 +271,90 @@ fn a_flipped_byte_in_a_stored_token_is_found() {
     drop(database);
     let out = check(dir.path(), &["check", "--rederive"], 1, "error: 1 faults: nothing was changed");
     assert!(out.contains("batch 1 of site") && out.contains("does not have its hash"), "{out}");
+}
+
+#[test]
+fn a_damaged_derived_row_costs_its_own_device_and_is_made_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));
+    let served = Served::start(dir.path());
+    let device = |serial: &str, hour: u32| printer(serial, 10, &format!("2026-11-20T{hour:02}:00:00Z"));
+    let first = site.batch(1, vec![device("A1", 6), device("A2", 6)]);
+    let token = site.seal(&first);
+    receipt_of(&served.submit(&site, &first, &token), &site, &first, &token);
+    let whole = derived(dir.path());
+
+    let database = rusqlite::Connection::open(dir.path().join("data/central.db")).expect("a store");
+    let flip = |table: &str, column: &str| {
+        let sql = format!(
+            "UPDATE {table} SET {column} = CAST(substr({column}, 1, 20) || 'x' || substr({column}, 22) AS BLOB)
+             WHERE rowid = (SELECT min(rowid) FROM {table})"
+        );
+        assert_eq!(database.execute(&sql, []).expect("changed"), 1);
+    };
+    for (table, column) in [("device", "summary"), ("device", "detail"), ("reading", "detail"), ("note", "detail")] {
+        flip(table, column);
+    }
+    for (what, lines) in [("devices", 2), ("readings", 2)] {
+        let out = check(dir.path(), &["export", what], 3, "1 rows are left out, for what is stored of them is damaged");
+        assert_eq!(out.lines().count(), lines, "{out}");
+    }
+    let out =
+        check(dir.path(), &["check"], 1, "4 faults in what is derived from the tokens: `check --rederive` makes it");
+    assert!(out.contains("its sealed `summary` does not open") && out.contains("reading "), "{out}");
+    let page = logged_in(&served, "/");
+    assert!(page.contains("1 device cannot be shown") && page.contains("check --rederive"), "{page}");
+    assert_eq!(page.matches("href=\"/devices/").count(), 1);
+    assert!(logged_in(&served, "/sites").contains("North"));
+
+    // The next batch with both devices is taken all the same.
+    let second = site.batch(2, vec![device("A1", 9), device("A2", 9)]);
+    let token = site.seal(&second);
+    receipt_of(&served.submit(&site, &second, &token), &site, &second, &token);
+    let out = check(dir.path(), &["check", "--rederive"], 0, "");
+    assert!(out.contains("2 batches derived again: 2 devices, 4 readings"), "{out}");
+    check(dir.path(), &["check"], 0, "");
+    assert_eq!(check(dir.path(), &["export", "devices", "--format", "json"], 0, "").lines().count(), 4);
+    assert_ne!(derived(dir.path()), whole);
+
+    // A name is not derived: only a backup has it.
+    flip("site", "name");
+    let out = check(dir.path(), &["check", "--rederive"], 1, "restore the data directory from a backup");
+    assert!(out.contains("its sealed `name` does not open"), "{out}");
+    assert!(logged_in(&served, "/sites").contains(site.epoch.kid().site().as_str()));
+    served.kill();
+}
+
+/// A page of the program, over plain HTTP, as the administrator sees it.
+fn logged_in(served: &Served, path: &str) -> String {
+    let form = send(served.address, "GET /login HTTP/1.1\r\nHost: central\r\n", b"");
+    let (cookie, token) = (form.cookie(FORM).expect("a cookie"), form.field("token").expect("a token"));
+    let head = format!(
+        "POST /login HTTP/1.1\r\nHost: central\r\nCookie: {FORM}={cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    );
+    let body = format!("token={token}&next=/&name=admin&password={PASSWORD}");
+    let session = send(served.address, &head, body.as_bytes()).cookie(SESSION).expect("a session");
+    send(served.address, &format!("GET {path} HTTP/1.1\r\nHost: central\r\nCookie: {SESSION}={session}\r\n"), b"").body
+}
+
+#[test]
+fn a_crowd_of_silent_connections_leaves_room_for_others() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let served = Served::start(dir.path());
+    let silent: Vec<_> = (0..600).filter_map(|_| std::net::TcpStream::connect(served.address).ok()).collect();
+    // Those over the share of this address have been closed at once: 88 of them at least.
+    let closed = silent
+        .iter()
+        .skip(512)
+        .filter(|stream| {
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("a timeout");
+            matches!((&**stream).read(&mut [0]), Ok(0) | Err(_))
+        })
+        .count();
+    assert_eq!(closed, 88);
+    drop(silent);
+    assert!(logged_in(&served, "/").contains("Fleet"));
+    served.kill();
 }
 
 #[test]
@@ -363,22 +457,29 @@ fn sites_are_added_once_listed_and_enrolled_again_above_what_is_stored() {
     served.kill();
 }
 
+#[cfg(unix)]
 #[test]
-fn the_first_start_prints_an_invented_password_once_and_it_can_be_set_again() {
+fn the_first_password_goes_to_a_private_file_and_never_to_a_log() {
+    use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a directory");
     let mut first = command(dir.path(), &["serve", "--listen", "127.0.0.1:0"]);
     let mut child =
         first.env_remove("METERPOST_CENTRAL_ADMIN_PASSWORD").stderr(Stdio::piped()).spawn().expect("it starts");
     let lines = BufReader::new(child.stderr.take().expect("its log")).lines();
     let line = lines.map_while(Result::ok).find(|line| line.contains("first start")).expect("a password");
-    assert!(line.starts_with("first start: log in as `admin` with the password `"), "{line}");
     child.kill().expect("killed");
     child.wait().expect("gone");
+    let file = dir.path().join("initial-password");
+    let password = std::fs::read_to_string(&file).expect("written");
+    assert_eq!(password.trim_end().len(), 23, "{password}");
+    assert!(line.contains(file.to_str().expect("a path")) && !line.contains(password.trim_end()), "{line}");
+    assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
 
     let mut passwd =
         command(dir.path(), &["user", "passwd", "admin"]).stdin(Stdio::piped()).spawn().expect("it starts");
     passwd.stdin.take().expect("its input").write_all(b"another-password\n").expect("written");
     assert_eq!(passwd.wait().expect("it ends").code(), Some(0));
     assert_eq!(counted(&config_in(dir.path()), "SELECT count(*) FROM person"), 1);
+    assert!(!file.exists(), "it is a password no more");
     check(dir.path(), &["user", "passwd", "admin"], 2, "a password has 10 characters or more");
 }

@@ -1,13 +1,13 @@
 //! Requests from nobody's friend: nothing of them is stored, and the next batch goes through.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use meterpost_wire::soap;
 
 use super::bed::{Central, Site, printer, read_answer};
-use super::submit::{deliver, refusal_of};
+use super::submit::{deliver, receipt_of, refusal_of};
 
 fn still_works(central: &Central, site: &Site) {
     deliver(central, site, &site.batch(9_999, vec![printer("A1", 10, "2026-11-20T06:01:44Z")]));
@@ -165,4 +165,71 @@ fn settings_are_not_available_and_other_operations_unknown() {
         let answer = central.post_soap(&bearer, body.as_bytes());
         assert_eq!((answer.status, answer.element("code").as_deref()), (500, Some(code)));
     }
+}
+
+/// A request of which all but the last byte has been sent.
+fn half_sent(central: &Central, site: &Site) -> TcpStream {
+    let mut stream = TcpStream::connect(central.address).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    // Who is told to go on is past the gate: its body has a place.
+    let head = format!(
+        "POST /soap/v1 HTTP/1.1\r\nHost: central\r\nAuthorization: Bearer {}\r\nContent-Length: 9\r\n\
+         Expect: 100-continue\r\nConnection: close\r\n\r\n",
+        *site.epoch.submit_token()
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+}
+
+fn first_line(stream: &mut TcpStream) -> String {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).expect("an answer") == 0 {
+            break;
+        }
+        line.push(byte[0]);
+    }
+    String::from_utf8_lossy(&line).trim().to_owned()
+}
+
+#[test]
+fn a_site_whose_bodies_trickle_in_holds_up_itself_alone() {
+    let central = Central::start();
+    let (slow, good) = (central.add_site("North"), central.add_site("South"));
+    let mut held: Vec<TcpStream> = (0..4).map(|_| half_sent(&central, &slow)).collect();
+    for stream in &mut held {
+        assert_eq!(first_line(stream), "HTTP/1.1 100 Continue");
+    }
+    let answer = read_answer(&mut half_sent(&central, &slow));
+    assert_eq!((answer.status, answer.element("code").as_deref()), (500, Some("busy")));
+    assert_eq!(answer.header("retry-after"), Some("30"));
+    still_works(&central, &good);
+}
+
+#[test]
+fn the_time_that_a_site_is_told_is_the_one_when_its_batch_was_there() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let batch = site.batch(1, vec![]);
+    let token = site.seal(&batch);
+    let body = soap::submit_batch(site.epoch.kid().site(), &batch.id, batch.sequence, &token);
+    let mut stream = TcpStream::connect(central.address).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let head = format!(
+        "POST /soap/v1 HTTP/1.1\r\nHost: central\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\nConnection: close\r\n\r\n",
+        *site.epoch.submit_token(),
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    assert_eq!(first_line(&mut stream), "HTTP/1.1 100 Continue");
+    let asked = jiff::Timestamp::now().as_second();
+    while jiff::Timestamp::now().as_second() == asked {
+        std::thread::yield_now();
+    }
+    stream.write_all(body.as_bytes()).expect("sent");
+    assert_eq!(first_line(&mut stream), "");
+    let receipt = receipt_of(&read_answer(&mut stream), &site, &batch, &token);
+    assert!(receipt.claims.server_time.as_second() > asked);
 }

@@ -1,13 +1,13 @@
 //! Pages, log-in, and what keeps both from harm.
 
-use super::bed::{Central, PASSWORD, printer};
+use super::bed::{Central, FORM, PASSWORD, SESSION, printer};
 use super::submit::deliver;
 
-fn try_password(central: &Central, password: &str) -> super::bed::Answer {
+fn try_password(central: &Central, name: &str, password: &str, from: &str) -> super::bed::Answer {
     let form = central.request("GET /login HTTP/1.1\r\nHost: central\r\n", b"");
-    let cookie = form.cookie("meterpost_form").expect("a cookie");
-    let body = format!("token={}&next=/&name=admin&password={password}", form.field("token").expect("a token"));
-    post(central, "/login", &format!("meterpost_form={cookie}"), &body)
+    let cookie = form.cookie(FORM).expect("a cookie");
+    let body = format!("token={}&next=/&name={name}&password={password}", form.field("token").expect("a token"));
+    post(central, "/login", &format!("{FORM}={cookie}\r\nX-Forwarded-For: {from}"), &body)
 }
 
 fn post(central: &Central, path: &str, cookie: &str, body: &str) -> super::bed::Answer {
@@ -49,10 +49,10 @@ fn every_answer_carries_the_headers_that_keep_others_out() {
 fn a_form_without_the_value_of_its_cookie_does_nothing() {
     let central = Central::start();
     let body = format!("token=x&next=/&name=admin&password={PASSWORD}");
-    let answer = post(&central, "/login", "meterpost_form=y", &body);
-    assert_eq!((answer.status, answer.cookie("meterpost_session")), (200, None));
+    let answer = post(&central, "/login", &format!("{FORM}=y"), &body);
+    assert_eq!((answer.status, answer.cookie(SESSION)), (200, None));
     let session = central.log_in();
-    assert_eq!(post(&central, "/logout", &format!("meterpost_session={session}"), "token=x").status, 403);
+    assert_eq!(post(&central, "/logout", &format!("{SESSION}={session}"), "token=x").status, 403);
     assert_eq!(central.page(&session, "/").status, 200);
 }
 
@@ -61,22 +61,97 @@ fn logging_out_ends_the_session_for_everybody_who_has_the_cookie() {
     let central = Central::start();
     let session = central.log_in();
     let token = central.page(&session, "/").field("token").expect("a form");
-    assert_eq!(
-        post(&central, "/logout", &format!("meterpost_session={session}"), &format!("token={token}")).status,
-        303
-    );
+    assert_eq!(post(&central, "/logout", &format!("{SESSION}={session}"), &format!("token={token}")).status, 303);
     assert_eq!(central.page(&session, "/").status, 303);
 }
 
 #[test]
-fn ten_wrong_passwords_lock_the_account_even_for_the_right_one() {
+fn who_guesses_is_slowed_down_and_locks_nobody_else_out() {
     let central = Central::start();
-    for _ in 0..10 {
-        let answer = try_password(&central, "wrong-password");
-        assert!(answer.body.contains("Name or password is wrong."), "{}", answer.body);
+    let mut answers = Vec::new();
+    for name in ["admin", "nobody"] {
+        for _ in 0..10 {
+            let answer = try_password(&central, name, "wrong-password", "192.0.2.7");
+            assert!(answer.body.contains("Name or password is wrong."), "{}", answer.body);
+        }
+        answers.push(try_password(&central, name, "wrong-password", "192.0.2.8"));
     }
-    let answer = try_password(&central, PASSWORD);
-    assert!(answer.body.contains("this account is locked until"), "{}", answer.body);
+    // What is said tells nobody which names there are.
+    let words = |answer: &super::bed::Answer| answer.body.split("<input").next().map(str::to_owned);
+    assert_eq!((answers[0].status, words(&answers[0])), (answers[1].status, words(&answers[1])));
+    for name in ["admin", "nobody"] {
+        assert_eq!(try_password(&central, name, PASSWORD, "192.0.2.7").status, 429, "{name}");
+    }
+    assert_eq!(
+        try_password(&central, "admin", PASSWORD, "192.0.2.9").status,
+        303,
+        "from elsewhere the right one is right"
+    );
+}
+
+#[test]
+fn a_whole_ipv6_network_has_the_guesses_of_one_address() {
+    let central = Central::start();
+    let from = |host: u32| format!("2001:db8:1:2::{host:x}");
+    let statuses: Vec<u16> =
+        (0..11).map(|host| try_password(&central, "admin", "wrong-password", &from(host)).status).collect();
+    assert_eq!((statuses[9], statuses[10]), (200, 429));
+    assert_eq!(try_password(&central, "admin", PASSWORD, "2001:db8:1:3::1").status, 303);
+}
+
+#[test]
+fn a_log_in_ends_the_session_that_it_replaces() {
+    let central = Central::start();
+    let old = central.log_in();
+    let form = central.request("GET /login HTTP/1.1\r\nHost: central\r\n", b"");
+    let (cookie, token) = (form.cookie(FORM).expect("a cookie"), form.field("token").expect("a token"));
+    let body = format!("token={token}&next=/&name=admin&password={PASSWORD}");
+    let answer = post(&central, "/login", &format!("{FORM}={cookie}; {SESSION}={old}"), &body);
+    let new = answer.cookie(SESSION).expect("a session");
+    assert_eq!((central.page(&old, "/").status, central.page(&new, "/").status), (303, 200));
+}
+
+#[test]
+fn after_the_log_in_a_search_is_still_what_it_was() {
+    let central = Central::start();
+    let answer = central.request("GET /?q=a+b&show=low HTTP/1.1\r\nHost: central\r\n", b"");
+    let form = answer.header("location").expect("the log-in page").to_owned();
+    let page = central.request(&format!("GET {form} HTTP/1.1\r\nHost: central\r\n"), b"");
+    assert_eq!(page.field("next").as_deref(), Some("/?q=a+b&#38;show=low"));
+}
+
+#[test]
+fn every_fault_is_a_page() {
+    let central = Central::start();
+    let session = central.log_in();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: central\r\nCookie: {SESSION}={session}\r\n");
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let send = |method: &str, path: &str, more: &str| {
+        format!("{method} {path} HTTP/1.1\r\nHost: central\r\nCookie: {SESSION}={session}\r\n{more}")
+    };
+    let long = vec![b'x'; 20 << 10];
+    for (head, body, status) in [
+        (get("/?page=abc"), &b""[..], 200),
+        (get("/?page=99999999999999999999&sort=nonsense&show=x"), b"", 200),
+        (get("/?q=a&q=b"), b"", 200),
+        (get("/?q=%ff%fe"), b"", 200),
+        (get("/login?next=a&next=b"), b"", 200),
+        (get("/devices/%ff"), b"", 404),
+        (get("/devices/x/y"), b"", 404),
+        (get("/logout"), b"", 405),
+        (send("POST", "/", form), b"", 405),
+        (send("DELETE", "/sites", ""), b"", 405),
+        (send("POST", "/login", form), b"", 200),
+        (send("POST", "/login", form), b"name=a&name=b", 422),
+        (send("POST", "/login", ""), b"name=a", 415),
+        (send("POST", "/login", form), &long, 413),
+        (send("POST", "/logout", form), b"", 403),
+    ] {
+        let answer = central.request(&head, body);
+        assert_eq!(answer.status, status, "{head}: {}", answer.body);
+        assert!(answer.body.contains("<link rel=\"stylesheet\""), "{head}: {}", answer.body);
+        assert!(!answer.body.contains("deserialize"), "{head}: {}", answer.body);
+    }
 }
 
 #[test]

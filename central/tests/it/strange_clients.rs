@@ -100,6 +100,89 @@ fn soap_1_2_is_told_which_version_is_spoken() {
     assert_eq!(answer.element("faultcode").as_deref(), Some("soap:MustUnderstand"));
 }
 
+/// What a client gets that sends no request as it is due, and that a right one goes through afterwards.
+#[track_caller]
+fn check_fault(central: &Central, site: &Site, headers: &str, body: &[u8], expected: (&str, Option<&str>)) {
+    let bearer = format!("Authorization: Bearer {}\r\n{headers}", *site.epoch.submit_token());
+    let answer = central.post_soap(&bearer, body);
+    assert_eq!(answer.status, 500, "{headers}: {}", answer.body);
+    assert_eq!(
+        (answer.element("faultcode").as_deref(), answer.element("code").as_deref()),
+        (Some(expected.0), expected.1)
+    );
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/xml")), "{answer:?}");
+    assert_eq!(answer.element("refusal"), None, "nothing proves which batch that was");
+}
+
+#[test]
+fn any_action_and_any_type_of_content_are_taken() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let heads = [
+        "",
+        "SOAPAction: \r\n",
+        "SOAPAction: \"\"\r\n",
+        "SOAPAction: urn:meterpost:central:1#SubmitBatch\r\n",
+        "SOAPAction: \"urn:elsewhere#Other\"\r\n",
+        "Content-Type: application/soap+xml; charset=utf-8; action=\"x\"\r\n",
+        "Content-Type: application/octet-stream\r\n",
+        "Content-Encoding: identity\r\n",
+    ];
+    for (head, sequence) in heads.into_iter().zip(1..) {
+        check(&central, &site, sequence, &format!("Authorization: Bearer BEARER\r\n{head}"), PLAIN);
+    }
+}
+
+#[test]
+fn other_encodings_than_utf_8_are_faults_that_set_nothing_aside() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let batch = site.batch(1, vec![]);
+    let body = filled(PLAIN, &site, &batch, &site.seal(&batch));
+    let utf_16: Vec<u8> =
+        "\u{feff}".chars().chain(body.chars()).flat_map(|letter| (letter as u16).to_le_bytes()).collect();
+    let headers = "Content-Type: text/xml; charset=utf-16\r\n";
+    check_fault(&central, &site, headers, &utf_16, ("soap:Client", Some("envelope-invalid")));
+    check_fault(&central, &site, headers, &utf_16[2..], ("soap:Client", Some("envelope-invalid")));
+    check(&central, &site, 1, "Authorization: Bearer BEARER\r\n", PLAIN);
+}
+
+#[test]
+fn a_compressed_body_is_told_what_to_do_instead() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let bearer = format!("Authorization: Bearer {}\r\n", *site.epoch.submit_token());
+    for coding in ["gzip", "deflate", "br", "gzip, identity"] {
+        let answer = central.post_soap(&format!("{bearer}Content-Encoding: {coding}\r\n"), b"\x1f\x8b\x08\0\0\0");
+        assert_eq!(answer.status, 415, "{coding}");
+        assert_eq!(answer.body, "send the body as it is, without Content-Encoding\n");
+    }
+    // Without the header it is no XML.
+    check_fault(&central, &site, "", b"\x1f\x8b\x08\0\0\0", ("soap:Client", Some("envelope-invalid")));
+    check(&central, &site, 1, "Authorization: Bearer BEARER\r\n", PLAIN);
+}
+
+#[test]
+fn http_1_0_and_clients_that_wait_for_continue_are_served() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    for (sequence, version, expect) in [(1, "1.0", ""), (2, "1.1", "Expect: 100-continue\r\n")] {
+        let batch = site.batch(sequence, vec![]);
+        let token = site.seal(&batch);
+        let body = filled(PLAIN, &site, &batch, &token);
+        let head = format!(
+            "POST /soap/v1 HTTP/{version}\r\nHost: central\r\nAuthorization: Bearer {}\r\n{expect}",
+            *site.epoch.submit_token()
+        );
+        let mut answer = central.request(&head, body.as_bytes());
+        if answer.status == 100 {
+            // The real answer follows the interim one on the same connection.
+            answer = super::bed::read_answer(&mut answer.body.as_bytes());
+        }
+        receipt_of(&answer, &site, &batch, &token);
+    }
+}
+
 #[test]
 fn the_description_names_the_configured_address_and_not_the_hosts() {
     let central = Central::start();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use meterpost_central::store::ReadingsFrom;
 use meterpost_wire::reading::{Outcome, Scope};
 use meterpost_wire::receipt::{self, Disposition, Receipt, Refusal, RefusalCode, Submitted};
 use meterpost_wire::{Batch, seal, xml};
@@ -127,7 +128,7 @@ fn what_arrives_late_is_shown_as_if_it_had_come_in_time() {
     }
     let fleet = block_on(async {
         let store = meterpost_central::open_store(&central.config).await.expect("a store");
-        store.fleet().await.expect("a fleet")
+        store.fleet().await.expect("a fleet").rows
     });
     assert_eq!(fleet.len(), orders.len());
     for row in &fleet {
@@ -159,26 +160,124 @@ fn a_batch_of_another_site_inside_is_refused_and_kept() {
     assert_eq!(central.counted("SELECT count(*) FROM quarantine"), 1);
 }
 
+/// A document with another root than a batch has (`standards.md` 1.7, rules 7 and 8).
 #[test]
-fn what_authenticates_and_is_no_batch_is_refused_and_kept() {
+fn what_authenticates_and_is_another_document_is_refused_and_kept() {
     let central = Central::start();
     let site = central.add_site("North");
     let batch = site.batch(1, vec![]);
     let whole = xml::encode(&batch);
-    let bomb = format!("<!DOCTYPE x [<!ENTITY a \"b\">]>{}", whole.split_once("?>").expect("a declaration").1);
-    let deep = whole.replace("</Batch>", &format!("{}{}</Batch>", "<x>".repeat(64), "</x>".repeat(64)));
-    for (number, content) in [
-        (1, &whole[..whole.len() / 2]),
-        (2, "not XML"),
-        (3, &bomb),
-        (4, &deep),
-        (5, "<Batch xmlns=\"urn:meterpost:batch:2\"/>"),
-    ] {
+    let contents = [
+        whole.replace("urn:meterpost:batch:1", "urn:meterpost:batch:2"),
+        "<Batch xmlns=\"urn:meterpost:batch:2\"/>".to_owned(),
+        "<Other xmlns=\"urn:meterpost:batch:1\"/>".to_owned(),
+        whole.replace(" created=", " made="),
+        whole.replace(" id=\"0192", " id=\"X192"),
+        whole.replace(" sequence=\"1\"", " sequence=\"0\""),
+    ];
+    for (content, number) in contents.iter().zip(1..) {
         let token = site.seal_xml(content.as_bytes(), number);
         check_refused(&central, &site, &batch, &token, RefusalCode::EnvelopeInvalid);
     }
-    assert_eq!(central.counted("SELECT count(*) FROM quarantine"), 5);
+    assert_eq!(central.counted("SELECT count(*) FROM quarantine"), 6);
+    assert_eq!(central.counted("SELECT count(*) FROM batch"), 0);
     deliver(&central, &site, &batch);
+}
+
+/// Nothing says which refusal that would be, so invariant 5 holds: it is stored and acknowledged.
+#[test]
+fn what_authenticates_and_cannot_be_parsed_is_stored_and_acknowledged() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let whole = xml::encode(&site.batch(1, vec![]));
+    let bomb = format!("<!DOCTYPE x [<!ENTITY a \"b\">]>{}", whole.split_once("?>").expect("a declaration").1);
+    let deep = whole.replace("</Batch>", &format!("{}{}</Batch>", "<x>".repeat(64), "</x>".repeat(64)));
+    let contents =
+        [whole.as_bytes()[..whole.len() / 2].to_vec(), b"not XML".to_vec(), bomb.into(), deep.into(), vec![0xff; 9]];
+    for (content, sequence) in contents.iter().zip(1..) {
+        let batch = site.batch(sequence, vec![]);
+        let token = site.seal_xml(content, sequence);
+        for expected in [Disposition::Accepted, Disposition::Duplicate] {
+            let receipt = receipt_of(&central.submit(&site, &batch, &token), &site, &batch, &token);
+            assert_eq!((receipt.disposition, receipt.claims.acknowledged_through), (expected, sequence));
+        }
+    }
+    deliver(&central, &site, &site.batch(6, vec![printer("A1", 10, "2026-11-20T06:01:44Z")]));
+    assert_eq!(central.counted("SELECT count(*) FROM quarantine"), 0);
+    assert_eq!(central.counted("SELECT count(*) FROM note WHERE state = 'unreadable'"), 5);
+    let sites = central.page(&central.log_in(), "/sites");
+    assert!(sites.body.contains("5 batches are stored and cannot be read by this central."), "{}", sites.body);
+}
+
+#[test]
+fn a_token_over_the_limit_is_too_large_under_its_own_digest() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    let batch = site.batch(1, vec![]);
+    let token = format!("{}{}", site.seal(&batch), "A".repeat(seal::ACCEPTED_TOKEN_MAX));
+    check_refused(&central, &site, &batch, &token, RefusalCode::TooLarge);
+    assert_eq!(central.counted("SELECT count(*) FROM quarantine"), 0);
+    deliver(&central, &site, &batch);
+}
+
+#[test]
+fn a_clone_that_read_the_same_printer_at_the_same_instant_wins_or_loses_in_any_order_of_arrival() {
+    let central = Central::start();
+    let mut shown = Vec::new();
+    for order in [[0, 1], [1, 0]] {
+        let site = central.add_site(&format!("{order:?}"));
+        let twins = [10, 11].map(|total| {
+            let mut batch = site.batch(1, vec![printer("A1", total, "2026-11-20T06:01:44Z")]);
+            batch.id = format!("0192f0c1-7b7e-7000-8000-0000000000{total}");
+            batch
+        });
+        let first_wins = seal::token_sha256(&site.seal(&twins[0])) > seal::token_sha256(&site.seal(&twins[1]));
+        for which in order {
+            deliver(&central, &site, &twins[which]);
+        }
+        shown.push((site.epoch.kid().site().to_string(), if first_wins { 10 } else { 11 }));
+    }
+    let (fleet, readings) = block_on(async {
+        let store = meterpost_central::open_store(&central.config).await.expect("a store");
+        (store.fleet().await.expect("a fleet"), store.readings(ReadingsFrom::default()).await.expect("readings"))
+    });
+    for (site, total) in shown {
+        let row = fleet.rows.iter().find(|row| row.site == site).expect("a device");
+        let reading = readings.rows.iter().find(|row| row.site == site).expect("a reading");
+        assert_eq!(row.summary.total, Some(total));
+        assert_eq!(reading.counters["system.impressions"].value, total, "one reading for each device and time");
+    }
+    assert_eq!(readings.rows.len(), 2);
+}
+
+#[test]
+fn a_number_far_above_all_others_is_flagged() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    deliver(&central, &site, &site.batch(1, vec![]));
+    deliver(&central, &site, &site.batch(1_000_001, vec![]));
+    assert_eq!(central.counted("SELECT count(*) FROM note WHERE flags LIKE '%sequence_jump%'"), 0);
+    deliver(&central, &site, &site.batch(2_000_002, vec![]));
+    assert_eq!(central.counted("SELECT count(*) FROM note WHERE flags LIKE '%sequence_jump%'"), 1);
+}
+
+#[test]
+fn a_reading_is_exported_as_who_the_device_was_then() {
+    let central = Central::start();
+    let site = central.add_site("North");
+    deliver(&central, &site, &site.batch(1, vec![printer("A1", 10, "2026-11-18T06:00:00Z")]));
+    let mut renamed = printer("A1", 20, "2026-11-20T06:00:00Z");
+    renamed.identity.as_mut().expect("an identity").model.as_mut().expect("a model").value = "Mark II".to_owned();
+    deliver(&central, &site, &site.batch(2, vec![renamed]));
+    let mut unnamed = printer("A1", 30, "2026-11-21T06:00:00Z");
+    unnamed.identity = None;
+    deliver(&central, &site, &site.batch(3, vec![unnamed]));
+    let readings = block_on(async {
+        let store = meterpost_central::open_store(&central.config).await.expect("a store");
+        store.readings(ReadingsFrom::default()).await.expect("readings")
+    });
+    let models: Vec<_> = readings.rows.iter().map(|row| row.who.model.as_deref().expect("a model")).collect();
+    assert_eq!(models, ["LaserBeam 500", "Mark II", "Mark II"]);
 }
 
 #[test]
@@ -195,7 +294,7 @@ fn a_full_quarantine_refuses_nothing_for_good() {
         )
         .expect("filled");
     let batch = site.batch(1, vec![]);
-    let answer = central.submit(&site, &batch, &site.seal_xml(b"not XML", 1));
+    let answer = central.submit(&site, &batch, &site.seal_xml(b"<Other/>", 1));
     assert_eq!((answer.status, answer.element("code").as_deref()), (500, Some("storage")));
     assert_eq!(answer.element("refusal"), None);
     deliver(&central, &site, &batch);
@@ -214,7 +313,7 @@ fn a_device_that_cannot_be_read_costs_no_other_its_reading() {
     assert_eq!(central.counted("SELECT count(*) FROM reading"), 1);
     assert_eq!(central.counted("SELECT count(*) FROM set_aside"), 1);
     let sites = central.page(&central.log_in(), "/sites");
-    assert!(sites.body.contains("1 devices set aside"), "{}", sites.body);
+    assert!(sites.body.contains("1 device was set aside"), "{}", sites.body);
 }
 
 #[test]

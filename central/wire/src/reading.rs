@@ -47,6 +47,30 @@ pub struct Reading {
     pub gaps: Vec<Gap>,
 }
 
+impl Reading {
+    /// A reading in which nothing was read.
+    pub fn empty(key: String, scope: Scope, read_at: Timestamp, outcome: Outcome) -> Self {
+        Self {
+            key,
+            mapping: None,
+            scope,
+            read_at,
+            outcome,
+            identity: None,
+            network: None,
+            capabilities: None,
+            counters: None,
+            supplies: None,
+            inputs: None,
+            outputs: None,
+            covers: None,
+            alerts: None,
+            status: None,
+            gaps: Vec::new(),
+        }
+    }
+}
+
 /// The mapping file in use and the pack it came from; pack 0 is the library inside the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {

@@ -80,6 +80,10 @@ pub enum OpenError {
     /// Names an epoch of the right site whose key is not known, or closed. It may be opened another day.
     #[error("the token names a key that is not known here")]
     UnknownKey(Kid),
+    /// The tag is right and the padding is not: a fault of ours. Outside it is answered like `Invalid`; its bytes are worth
+    /// keeping.
+    #[error("the token is authentic and its padding is wrong")]
+    Padding,
     /// A holder of the key made it and what is inside cannot be read: keep its bytes, and look for a fault of ours.
     #[error("the token is authentic and its content cannot be read: {0}")]
     Unreadable(Why),
@@ -123,7 +127,7 @@ pub fn open(
     };
     let padded = sealed.verify(&key, parts.header.as_bytes());
     let padded = padded.ok_or(OpenError::Invalid(Why("the tag is wrong")))?;
-    let plain = padded.decrypt(&key).ok_or(OpenError::Unreadable(Why("bad padding under a good tag")))?;
+    let plain = padded.decrypt(&key).ok_or(OpenError::Padding)?;
     let xml = if header.deflated { inflate(&plain)? } else { plain };
     if xml.len() > OPENED_MAX {
         return Err(OpenError::Unreadable(Why("more than 8 MiB of content")));
@@ -221,8 +225,9 @@ fn compact(header: &Header, plain: &[u8], key: &ContentKey, iv: [u8; 16]) -> Str
 /// Raw DEFLATE (RFC 1951) with the final block set, which some libraries insist on.
 ///
 /// The first device spells out what all others repeat, and these differ in digits: with a block of its own for the
-/// first, each gets the codes that suit it (from four devices on, when they are worth their table), and without matches of up to 5 bytes digits stay digits. Both together save
-/// 7 % of a batch; flate2 offers the first only, hence the call of what works inside it.
+/// first, each gets the codes that suit it (from four devices on, when they are worth their table), and without matches of
+/// up to 5 bytes digits stay digits. Both together save 7 % of a batch; flate2 offers the first only, hence the call of
+/// what works inside it.
 fn deflate(plain: &[u8]) -> Vec<u8> {
     const FLAGS: u32 = create_comp_flags_from_zip_params(9, -15, CompressionStrategy::Filtered as i32);
     const END: &[u8] = b"</Device>";

@@ -8,8 +8,8 @@
 //!
 //! | limit | at it |
 //! | --- | --- |
-//! | depth 32, 16 attributes of an element, 128 namespaces in scope | `BadBatch` |
-//! | 2,000 devices | `BadBatch` |
+//! | depth 32, 16 attributes of an element, 128 namespaces in scope | `BadBatch::NotParsed` |
+//! | 2,000 devices | `BadBatch::NotParsed` |
 //! | texts: 127, 255, 1,023 or 4,096 characters, by field | cut, both ways; brought to normal form C |
 //! | 200 gaps of a device, 15 links, 64 voids, 8 errors | the first are kept, both ways |
 //! | times | written in whole seconds |

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 
 use crate::batch::SEQUENCE_MAX;
 use crate::receipt::{Disposition, RefusalCode};
-use crate::seal::ACCEPTED_TOKEN_MAX;
 use crate::xml::cursor::{Cursor, Element, Instructions, Malformed};
 use crate::xml::out::Out;
 
@@ -28,7 +27,7 @@ pub struct SubmitBatch {
     pub batch_id: String,
     /// 1 to 2^53 - 1.
     pub sequence: u64,
-    /// The token, white space around it trimmed.
+    /// The token, white space around it trimmed. Whole, also when it is longer than what is opened.
     pub envelope: String,
 }
 
@@ -198,7 +197,7 @@ fn operation(element: &Element, cursor: &mut Cursor<'_>) -> Result<Result<Reques
             Some("siteId") => site = site.or(Some(trimmed(cursor, ID_MAX)?)),
             Some("batchId") => batch = batch.or(Some(trimmed(cursor, ID_MAX)?)),
             Some("sequence") => sequence = sequence.or(number(cursor)?),
-            Some("envelope") => envelope = envelope.or(Some(trimmed(cursor, ACCEPTED_TOKEN_MAX + 1)?)),
+            Some("envelope") => envelope = envelope.or(Some(trimmed(cursor, REQUEST_MAX)?)),
             Some("knownVersion") => version = version.or(number(cursor)?),
             _ => cursor.skip()?,
         }

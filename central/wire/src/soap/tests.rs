@@ -157,3 +157,11 @@ fn the_description_names_the_public_address() {
     assert!(wsdl.contains(r#"<soap:address location="https://central.example/soap/v1?a&amp;b"/>"#));
     assert!(!wsdl.contains("127.0.0.1"));
 }
+
+#[test]
+fn a_token_longer_than_what_is_opened_is_handed_on_whole() {
+    let token = "x".repeat(crate::seal::ACCEPTED_TOKEN_MAX + 7);
+    let body = submit_batch(&site(), BATCH, 1, &token);
+    let Ok(Request::SubmitBatch(batch)) = parse_request(body.as_bytes()) else { panic!("a request") };
+    assert_eq!(batch.envelope.len(), token.len(), "its hash must be that of what was sent");
+}

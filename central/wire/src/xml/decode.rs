@@ -7,6 +7,7 @@ mod fields;
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 
 use crate::batch::{
     Batch, Chain, Collector, Health, HealthError, Link, SCHEMA_VERSION, SEQUENCE_MAX, Sweep, Void, VoidReason,
@@ -58,24 +59,31 @@ pub struct Notes {
     pub needs_reader: Option<String>,
 }
 
-/// A text that is no batch: not XML, another root, or a root without site, sequence, id or time.
+/// A text that is no batch, by what can be said of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no batch: {0}")]
-pub struct BadBatch(String);
+pub enum BadBatch {
+    /// Not a whole document in UTF-8, or one over the limits: nothing in it can be parsed.
+    #[error("no batch: {0}")]
+    NotParsed(String),
+    /// A document with another root, or with a root without site, sequence, id or time: its writer meant something else.
+    #[error("no batch: {0}")]
+    OtherRoot(String),
+}
 
 impl From<Malformed> for BadBatch {
     fn from(malformed: Malformed) -> Self {
-        Self(malformed.to_string())
+        Self::NotParsed(malformed.to_string())
     }
 }
 
 /// Reads a batch. Nothing of a batch that is refused may be used; nothing that is odd refuses one.
 pub fn decode(xml: &[u8]) -> Result<Decoded, BadBatch> {
-    let xml = str::from_utf8(xml).map_err(|error| BadBatch(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
+    let xml = str::from_utf8(xml)
+        .map_err(|error| BadBatch::NotParsed(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
     let mut fields = Fields::new(Cursor::new(xml, &[NAMESPACE], Instructions::Ignored));
     let root = fields.cursor.root()?;
     if root.name_in(NAMESPACE) != Some("Batch") {
-        return Err(BadBatch(format!("the root is not `Batch` of `{NAMESPACE}`")));
+        return Err(BadBatch::OtherRoot(format!("the root is not `Batch` of `{NAMESPACE}`")));
     }
     let mut batch = head(&root, &mut fields)?;
     let set_aside = content(&mut batch, &mut fields)?;
@@ -84,13 +92,19 @@ pub fn decode(xml: &[u8]) -> Result<Decoded, BadBatch> {
 }
 
 fn head(root: &Element, fields: &mut Fields<'_>) -> Result<Batch, BadBatch> {
-    let due = |name: &str| root.attribute(name).ok_or_else(|| BadBatch(format!("`@{name}` is missing")));
+    let due = |name: &str| root.attribute(name).ok_or_else(|| BadBatch::OtherRoot(format!("`@{name}` is missing")));
     let uuid = |name: &str| {
         let uuid = due(name)?;
-        if is_uuid(uuid) { Ok(uuid.to_owned()) } else { Err(BadBatch(format!("`@{name}` is not a lower-case UUID"))) }
+        if is_uuid(uuid) {
+            Ok(uuid.to_owned())
+        } else {
+            Err(BadBatch::OtherRoot(format!("`@{name}` is not a lower-case UUID")))
+        }
     };
-    let sequence = sequence(due("sequence")?).ok_or_else(|| BadBatch("`@sequence` is not 1 to 2^53 - 1".into()))?;
-    let created = instant(due("created")?).ok_or_else(|| BadBatch("`@created` is not a time in UTC".into()))?;
+    let sequence =
+        sequence(due("sequence")?).ok_or_else(|| BadBatch::OtherRoot("`@sequence` is not 1 to 2^53 - 1".into()))?;
+    let created =
+        instant(due("created")?).ok_or_else(|| BadBatch::OtherRoot("`@created` is not a time in UTC".into()))?;
     let mut previous = None;
     fields.attribute(root, "previous", &mut previous, |text| is_sha256(text).then(|| text.to_owned()));
     let mut due_next = None;
@@ -149,7 +163,7 @@ fn devices(batch: &mut Batch, fields: &mut Fields<'_>) -> Result<Vec<SetAside>, 
         }
         count += 1;
         if count > DEVICES_MAX {
-            return Err(BadBatch(format!("more than {DEVICES_MAX} devices")));
+            return Err(BadBatch::NotParsed(format!("more than {DEVICES_MAX} devices")));
         }
         match device::device(&child, fields)? {
             Ok(reading) if keys.insert(reading.key.clone()) => batch.devices.push(reading),
@@ -273,9 +287,14 @@ fn sequence(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number| (1..=SEQUENCE_MAX).contains(number))
 }
 
-/// `xs:dateTime` in UTC ending in `Z`.
+/// `xs:dateTime` in UTC ending in `Z`. The last hours of the year 9999, and the first of -9999, lie outside of what we
+/// reckon with and become its ends: a batch is never refused for its times (`standards.md` 2.9).
 fn instant(text: &str) -> Option<Timestamp> {
-    if text.ends_with('Z') { text.parse().ok() } else { None }
+    let without_zone = text.strip_suffix('Z')?;
+    text.parse().ok().or_else(|| {
+        let beyond: DateTime = without_zone.parse().ok().filter(|_| text.contains('T'))?;
+        Some(if beyond.year() < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    })
 }
 
 /// `major.minor`.

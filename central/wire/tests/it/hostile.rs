@@ -258,3 +258,14 @@ fn odd_links_voids_and_times_are_passed_over() {
     assert_eq!(read.batch.health.unwrap().queue_waiting, Some(3));
     assert_eq!((read.batch.devices.len(), read.notes.unreadable), (1, 7));
 }
+
+#[test]
+fn times_at_the_very_end_of_the_calendar_refuse_nothing() {
+    for (created, year) in [("9999-12-31T23:00:00Z", 9999), ("9999-12-31T23:59:59.999Z", 9999)] {
+        let read = read(&batch("").replace("2026-11-20T06:03:12Z", created));
+        assert_eq!(read.batch.created.to_string()[..4].parse(), Ok(year), "{created}");
+    }
+    for wrong in ["9999-12-31Z", "9999-12-32T00:00:00Z", "9999-12-31T23:00:00", "2026-11-20Z"] {
+        check_refused(&batch("").replace("2026-11-20T06:03:12Z", wrong), "`@created` is not a time in UTC");
+    }
+}
