@@ -252,7 +252,7 @@ impl Sweep {
         Ok(Self {
             slots,
             addresses: first,
-            excluded: targets.excluded().clone(),
+            excluded: targets.excluded(),
             steps: steps(most, options.retries.min(RETRIES_MAX)),
             wait: options.timeout.unwrap_or(WAIT_LAST).max(if options.retries >= 2 {
                 WAIT_SLOW
