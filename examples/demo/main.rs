@@ -58,6 +58,7 @@ fn demo(once: bool) -> Result<bool> {
     let token = central.add_site("Demo site")?;
     let enrolled = site.meterpost(&["enroll", &token])?;
     told::command("enroll mp1.…", &enrolled)?;
+    running.reset();
     let ran = site.meterpost(&["run", "--once"])?;
     told::command("run --once", &ran)?;
     let listed = site.meterpost(&["outbox", "list"])?;
@@ -65,9 +66,11 @@ fn demo(once: bool) -> Result<bool> {
 
     let stored = central.stored()?;
     told::found(&placed, &stored)?;
-    let faults = faults(&placed, &stored, &running.tally());
-    told::end(&stored, &running.tally(), &faults)?;
+    let seen = running.tally();
+    let faults = faults(&placed, &stored, &seen);
+    told::end(&stored, &seen, &faults)?;
     if once {
+        running.stop();
         return Ok(faults.is_empty());
     }
     told::invitation(central.url(), central.password())?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::simulator::manner::{Manner, Sleep};
+use crate::simulator::manner::Manner;
 use crate::simulator::recording::{Recording, View, arcs};
 use crate::simulator::vary::{count, vary};
 use crate::simulator::{Printer, made};
@@ -82,8 +82,8 @@ fn awkward() -> Vec<(&'static str, &'static str, Manner, bool)> {
             Manner { loss_in: 0.08, loss_out: 0.08, ..brisk() },
             true,
         ),
-        ("hp-laserjet-m404dn", "wakes at the third packet", Manner { sleep: Sleep::UntilRequest(3), ..brisk() }, true),
-        ("ricoh-im-c3010", "wakes at the second packet", Manner { sleep: Sleep::UntilRequest(2), ..brisk() }, true),
+        ("hp-laserjet-m404dn", "wakes at the third packet", Manner { wakes_at: 3, ..brisk() }, true),
+        ("ricoh-im-c3010", "wakes at the second packet", Manner { wakes_at: 2, ..brisk() }, true),
         ("utax-4007ci", "speaks SNMPv3 only", v3(user()), true),
         ("brother-mfc-l8905cdw", "speaks SNMPv1 only", Manner { v2c: false, ..brisk() }, true),
         ("hp-color-mfp-e78630", "bears 8 objects a request", Manner { varbinds_max: 8, ..brisk() }, true),

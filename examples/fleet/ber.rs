@@ -4,7 +4,6 @@
 
 pub const INTEGER: u8 = 0x02;
 pub const OCTETS: u8 = 0x04;
-pub const NULL: u8 = 0x05;
 pub const OID: u8 = 0x06;
 pub const SEQUENCE: u8 = 0x30;
 pub const COUNTER64: u8 = 0x46;
@@ -46,26 +45,40 @@ pub fn expect_integer(bytes: &mut &[u8]) -> Option<i64> {
 }
 
 /// The arcs of an OID's content; None when an arc does not end or is wider than 32 bits.
-pub fn arcs(content: &[u8]) -> Option<Vec<u32>> {
+pub fn arcs(mut content: &[u8]) -> Option<Vec<u32>> {
     let mut arcs = Vec::with_capacity(content.len() + 1);
+    while !content.is_empty() {
+        let arc = take_arc(&mut content)?;
+        if arcs.is_empty() {
+            arcs.extend([(arc / 40).min(2), arc - 40 * (arc / 40).min(2)]);
+        } else {
+            arcs.push(arc);
+        }
+    }
+    Some(arcs)
+}
+
+/// Whether [`arcs`] can read them.
+pub fn are_arcs(mut content: &[u8]) -> Option<()> {
+    while !content.is_empty() {
+        take_arc(&mut content)?;
+    }
+    Some(())
+}
+
+fn take_arc(content: &mut &[u8]) -> Option<u32> {
     let mut arc = 0_u32;
-    for (n, byte) in content.iter().enumerate() {
+    loop {
+        let (&byte, rest) = content.split_first()?;
         if arc > u32::MAX >> 7 {
             return None;
         }
         arc = arc << 7 | u32::from(byte & 0x7f);
+        *content = rest;
         if byte & 0x80 == 0 {
-            if arcs.is_empty() {
-                arcs.extend([(arc / 40).min(2), arc - 40 * (arc / 40).min(2)]);
-            } else {
-                arcs.push(arc);
-            }
-            arc = 0;
-        } else if n + 1 == content.len() {
-            return None;
+            return Some(arc);
         }
     }
-    Some(arcs)
 }
 
 /// One element.
@@ -82,9 +95,10 @@ pub fn push_head(out: &mut Vec<u8>, tag: u8, length: usize) {
     match length {
         short @ 0..0x80 => out.push(short as u8),
         middle @ 0x80..0x100 => out.extend([0x81, middle as u8]),
-        long => {
+        long @ 0x100..0x1_0000 => out.extend([0x82, (long >> 8) as u8, long as u8]),
+        longer => {
             out.push(0x83);
-            out.extend(&(long as u32).to_be_bytes()[1..]);
+            out.extend(&(longer as u32).to_be_bytes()[1..]);
         }
     }
 }
@@ -96,12 +110,18 @@ pub fn group(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 /// A signed number in as few bytes as it needs.
 pub fn integer(tag: u8, number: i64) -> Vec<u8> {
+    let (bytes, length) = shortest(number);
+    element(tag, &bytes[8 - length..])
+}
+
+/// The bytes of a signed number, and how many of them, from the end, say it.
+pub fn shortest(number: i64) -> ([u8; 8], usize) {
     let bytes = number.to_be_bytes();
     let mut from = 0;
     while from < 7 && (bytes[from] == 0 && bytes[from + 1] < 0x80 || bytes[from] == 0xff && bytes[from + 1] >= 0x80) {
         from += 1;
     }
-    element(tag, &bytes[from..])
+    (bytes, 8 - from)
 }
 
 /// An unsigned number: a zero byte in front where the first bit would read as a sign.

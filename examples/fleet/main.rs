@@ -16,6 +16,7 @@ use ipnet::Ipv4Net;
 
 use simulator::manner::{Manner, User};
 use simulator::recording::Recording;
+use simulator::tally::Tally;
 use simulator::vary::vary;
 use simulator::{Fleet, Printer, made};
 
@@ -67,6 +68,9 @@ struct Arguments {
     /// Milliseconds by which a late answer is late
     #[arg(long, requires = "late_every")]
     late_by: Option<u64>,
+    /// Milliseconds from the first request to the first that is answered: a printer that wakes
+    #[arg(long, default_value_t = 0)]
+    asleep: u64,
     /// For loss and jitter: the same seed loses the same
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -106,12 +110,34 @@ async fn main() -> Result<()> {
         None => tokio::signal::ctrl_c().await?,
     }
     let tally = running.stop();
-    eprint!("{}", tally.summary());
+    eprint!("{}", summary(&tally));
     if let Some(path) = &arguments.counters {
         std::fs::write(path, serde_json::to_string(&tally)?)
             .with_context(|| format!("writing `{}`", path.display()))?;
     }
     Ok(())
+}
+
+/// What a person reads at the end.
+fn summary(tally: &Tally) -> String {
+    let total = tally.total();
+    format!(
+        "requests {}   answers {}   objects {}   bytes in {}   bytes out {}\n\
+         lost on purpose {}   refused {}   malformed {}   packets to nobody {}\n\
+         busiest second {}   most pending at one printer {}   SETs {}\n",
+        total.requests,
+        total.answers,
+        total.varbinds,
+        total.bytes_in,
+        total.bytes_out,
+        total.lost,
+        total.refused,
+        total.malformed,
+        tally.packets_to_nobody,
+        tally.busiest_second,
+        total.most_pending,
+        total.sets
+    )
 }
 
 fn fleet(arguments: &Arguments) -> Result<Fleet> {
@@ -129,6 +155,7 @@ fn fleet(arguments: &Arguments) -> Result<Fleet> {
         jitter: Duration::from_millis(arguments.jitter),
         loss_in: arguments.loss_in / 100.0,
         loss_out: arguments.loss_out / 100.0,
+        wakes_after: Duration::from_millis(arguments.asleep),
         late: arguments.late_every.zip(arguments.late_by.map(Duration::from_millis)),
         ..Manner::default()
     };

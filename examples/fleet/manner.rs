@@ -22,8 +22,10 @@ pub struct Manner {
     pub loss_in: f64,
     /// Share of answers lost on the way back, 0 to 1.
     pub loss_out: f64,
-    /// Nothing is answered until the device is awake.
-    pub sleep: Sleep,
+    /// The request of this number is the first that is answered (1 is the first of all): those before wake the device.
+    pub wakes_at: u64,
+    /// What comes so long after the first request, or later, is answered.
+    pub wakes_after: Duration,
     /// More objects than this in one request are `tooBig`.
     pub varbinds_max: usize,
     /// An answer is at most this many bytes (GETBULK is cut, the rest is `tooBig`): one Ethernet frame.
@@ -36,17 +38,6 @@ pub struct Manner {
     pub twice: bool,
     /// Answers leave from another port than the one that was asked.
     pub other_port: bool,
-}
-
-/// What wakes a device; it stays awake then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sleep {
-    /// It never sleeps.
-    Never,
-    /// The request of this number is the first that is answered (1 is the first of all).
-    UntilRequest(u64),
-    /// It answers what comes so long after the first request or later.
-    For(Duration),
 }
 
 /// A v3 user.
@@ -140,7 +131,8 @@ impl Default for Manner {
             jitter: Duration::ZERO,
             loss_in: 0.0,
             loss_out: 0.0,
-            sleep: Sleep::Never,
+            wakes_at: 1,
+            wakes_after: Duration::ZERO,
             varbinds_max: usize::MAX,
             bytes_max: 1472,
             never: Vec::new(),

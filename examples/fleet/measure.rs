@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::simulator::recording::arcs;
-use super::simulator::{Running, at, ber};
+use super::simulator::{Running, ber};
 
 /// Requests under way at one time; fewer than the default receive buffer of a Linux socket holds answers.
 const IN_FLIGHT: usize = 64;
@@ -24,19 +24,20 @@ pub fn measure(running: &Running, printers: &[Ipv4Addr], community: &str) -> io:
         ("GETBULK of 25 objects", 0xa5, 25, vec!["1.3.6.1.2.1.43.8".to_owned()]),
     ] {
         let request = request(kind, repetitions, &oids, community);
+        running.reset();
         let (answers, lost, time) = ask(&request, printers, running.port())?;
         let a_second = answers as f64 / time.as_secs_f64();
-        told += &format!("{name}: {a_second:.0} requests a second, {lost} lost\n");
+        let objects = running.tally().total().varbinds as f64 / time.as_secs_f64();
+        told += &format!("{name}: {a_second:.0} requests a second, {objects:.0} objects, {lost} requests lost\n");
     }
     Ok(told)
 }
 
 fn request(kind: u8, repetitions: i64, oids: &[String], community: &str) -> Vec<u8> {
-    let null = ber::element(ber::NULL, &[]);
     let varbinds: Vec<u8> = oids
         .iter()
         .filter_map(|oid| arcs(oid))
-        .flat_map(|arcs| ber::group(ber::SEQUENCE, &[&ber::oid(&arcs), &null]))
+        .flat_map(|arcs| ber::group(ber::SEQUENCE, &[&ber::oid(&arcs), &[5, 0]]))
         .collect();
     let number = |number| ber::integer(ber::INTEGER, number);
     let pdu =
@@ -48,7 +49,7 @@ fn request(kind: u8, repetitions: i64, oids: &[String], community: &str) -> Vec<
 fn ask(request: &[u8], printers: &[Ipv4Addr], port: u16) -> io::Result<(u64, u64, Duration)> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-    let targets: Vec<SocketAddr> = printers.iter().map(|address| at(*address, port)).collect();
+    let targets: Vec<SocketAddr> = printers.iter().map(|&address| SocketAddr::from((address, port))).collect();
     let mut targets = targets.iter().cycle();
     let mut send = || targets.next().map_or(Ok(0), |target| socket.send_to(request, target));
     let mut buffer = [0; 2048];

@@ -1,6 +1,6 @@
 //! A recorded walk: lines `OID|TAG|VALUE` as snmpsim writes them, and how one recording serves many printers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub struct Object {
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     objects: Vec<Object>,
+    /// Their places by the content of their OID elements: most requests name objects that are there.
+    places: HashMap<Box<[u8]>, usize>,
 }
 
 impl Recording {
@@ -47,7 +49,9 @@ impl Recording {
     pub fn new(mut objects: Vec<Object>) -> Self {
         objects.sort_by(|a, b| a.arcs.cmp(&b.arcs));
         objects.dedup_by(|later, earlier| later.arcs == earlier.arcs);
-        Self { objects }
+        let content = |object: &Object| ber::expect(&mut &*object.name, ber::OID).map(Into::into);
+        let places = objects.iter().enumerate().filter_map(|(place, object)| Some((content(object)?, place))).collect();
+        Self { objects, places }
     }
 
     /// All objects, in the order of a walk.
@@ -58,6 +62,12 @@ impl Recording {
     /// The place of the first object behind `arcs`.
     pub fn after(&self, arcs: &[u32]) -> usize {
         self.objects.partition_point(|object| object.arcs.as_slice() <= arcs)
+    }
+
+    /// The place of the object with this OID, by the content of its element; None also for an OID that was encoded in
+    /// more bytes than it needs.
+    pub fn named(&self, content: &[u8]) -> Option<usize> {
+        self.places.get(content).copied()
     }
 
     /// The place of this object.
@@ -85,13 +95,6 @@ impl View {
     pub fn at(&self, place: usize) -> Option<(&[u32], &[u8], &[u8])> {
         let object = self.recording.objects.get(place)?;
         Some((&object.arcs, &object.name, self.own.get(&place).unwrap_or(&object.value)))
-    }
-
-    /// Gives this device a value of its own for an object that the recording has; else nothing happens.
-    pub fn set(&mut self, oid: &str, value: Vec<u8>) {
-        if let Some(place) = arcs(oid).and_then(|arcs| self.recording.find(&arcs)) {
-            self.own.insert(place, value);
-        }
     }
 }
 

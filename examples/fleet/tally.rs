@@ -78,28 +78,6 @@ impl Tally {
     pub fn packet(&mut self, since_start: Duration) {
         self.busiest_second = self.busiest_second.max(self.window.count(since_start));
     }
-
-    /// What a person reads at the end.
-    pub fn summary(&self) -> String {
-        let total = self.total();
-        format!(
-            "requests {}   answers {}   objects {}   bytes in {}   bytes out {}\n\
-             lost on purpose {}   refused {}   malformed {}   packets to nobody {}\n\
-             busiest second {}   most pending at one printer {}   SETs {}\n",
-            total.requests,
-            total.answers,
-            total.varbinds,
-            total.bytes_in,
-            total.bytes_out,
-            total.lost,
-            total.refused,
-            total.malformed,
-            self.packets_to_nobody,
-            self.busiest_second,
-            total.most_pending,
-            total.sets
-        )
-    }
 }
 
 /// The packets of the last second, in a hundred slots of 10 ms: an answer to "how many in any one second" that is

@@ -166,9 +166,10 @@ pub fn answer(
     // Header, security parameters with a digest of 48 bytes, and the scope.
     let around = 150 + context.len();
     match pdu.respond(manner, view, Version::V2, around) {
-        Some((response, varbinds)) => {
+        Some(response) => {
             *salt += 1;
-            let bytes = write(message.id, id, time, &security, &scope(id, context, &response), *salt);
+            let varbinds = response.varbinds();
+            let bytes = write(message.id, id, time, &security, &scope(id, context, &response.into_bytes()), *salt);
             Outcome::Answer(Answer { id: pdu.id, set: pdu.is_set(), varbinds, bytes })
         }
         None => Outcome::Silence,

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::simulator::manner::{Manner, Sleep};
+use crate::simulator::manner::Manner;
 use crate::simulator::recording::{Recording, View};
 use crate::simulator::tally::Tally;
 use crate::simulator::vary::vary;
@@ -133,7 +133,7 @@ async fn csnmp_walks_every_recording_as_it_is_written() {
     for (name, text) in recordings() {
         // csnmp takes the end of the tree for a fault: an object behind the recording spares it that.
         let running = one(&format!("{text}\n1.3.9.1|2|1\n"), manner());
-        let at = simulator::at(ADDRESS, running.port());
+        let at = SocketAddr::from((ADDRESS, running.port()));
         let client = csnmp::Snmp2cClient::new(at, b"public".to_vec(), None, Some(PATIENCE), 0).await.unwrap();
         let found = client.walk_bulk("1.3.6".parse().unwrap(), 20).await.unwrap_or_else(|why| panic!("{name}: {why}"));
         let found: BTreeMap<Vec<u32>, String> =
@@ -205,7 +205,7 @@ fn requests_that_wait_at_one_printer_are_counted_and_a_retransmission_is_no_seco
 
 #[test]
 fn a_sleeper_answers_from_its_set_request_on() {
-    let running = one(SMALL, Manner { sleep: Sleep::UntilRequest(3), ..Manner::default() });
+    let running = one(SMALL, Manner { wakes_at: 3, ..Manner::default() });
     let socket = socket(&running);
     (1..=4).for_each(|id| send(&socket, id, SYSTEM));
     assert_eq!([receive(&socket), receive(&socket)], [3, 4]);
@@ -216,7 +216,7 @@ fn a_sleeper_answers_from_its_set_request_on() {
 #[test]
 fn a_sleeper_answers_after_its_time() {
     let sleep = Duration::from_millis(200);
-    let running = one(SMALL, Manner { sleep: Sleep::For(sleep), ..Manner::default() });
+    let running = one(SMALL, Manner { wakes_after: sleep, ..Manner::default() });
     let socket = socket(&running);
     socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let before = Instant::now();
@@ -254,7 +254,7 @@ fn odd_manners_are_as_odd_as_set() {
     let running = one(SMALL, Manner { other_port: true, ..Manner::default() });
     let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
     asker.set_read_timeout(Some(PATIENCE)).unwrap();
-    asker.send_to(&get(1, SYSTEM, "public"), simulator::at(ADDRESS, running.port())).unwrap();
+    asker.send_to(&get(1, SYSTEM, "public"), (ADDRESS, running.port())).unwrap();
     let (_, from) = asker.recv_from(&mut [0; 2048]).unwrap();
     assert_eq!(from.ip(), ADDRESS);
     assert_ne!(from.port(), running.port());
@@ -521,7 +521,7 @@ fn get(id: i64, oids: &[&[u32]], community: &str) -> Vec<u8> {
 
 fn socket(running: &Running) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(simulator::at(ADDRESS, running.port())).unwrap();
+    socket.connect((ADDRESS, running.port())).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
