@@ -195,7 +195,7 @@ fn suspect(eval: &Evaluator<'_>, check: &Check, counters: &mut BTreeMap<CounterK
         Ok(key) => counters.get(&key).map(|count| count.value),
         Err(_) => eval.field(name, Kind::Count).and_then(|won| won.value.number()).map(|n| n as u64),
     };
-    let Some(total) = value(&check.total) else { return };
+    let Some(total) = value(&check.total).filter(|_| !stands_in(&check.total, counters)) else { return };
     let parts: Option<Vec<u64>> = check.parts.iter().map(|name| value(name)).collect();
     let Some(mut parts) = parts else { return };
     parts.extend(check.optional.iter().filter_map(|name| value(name)));
@@ -211,6 +211,12 @@ fn suspect(eval: &Evaluator<'_>, check: &Check, counters: &mut BTreeMap<CounterK
             count.detail = Some(detail.clone());
         }
     }
+}
+
+/// Whether a total is the life count in its place: that counts engine events, and no parts add up to it (trap T1).
+fn stands_in(total: &str, counters: &BTreeMap<CounterKey, Count>) -> bool {
+    let oid = |name: &str| counters.get(&CounterKey::parse(name).ok()?)?.evidence.oid.as_deref();
+    total != "vendor.marker_life_count" && oid(total).is_some() && oid(total) == oid("vendor.marker_life_count")
 }
 
 fn capabilities(eval: &Evaluator<'_>, trays: Option<usize>) -> Option<Capabilities> {

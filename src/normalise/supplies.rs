@@ -163,14 +163,15 @@ fn color_by_place(made: &mut [Made]) {
 /// A toner or ink row that nothing colours is black when it is the only one, or the device has one process colorant.
 fn color_the_lone(eval: &Evaluator<'_>, made: &mut [Made]) {
     let monochrome = eval.field("let.process_colorants", Kind::Any).and_then(|won| won.value.number()) == Some(1.0);
-    let sets: Vec<String> = made.iter().map(|m| m.set.clone()).collect();
     let is_inky = |m: &Made| m.supply.kind.as_ref().is_some_and(|kind| BLACK_ALONE.contains(&kind.label.as_str()));
-    for set in sets {
-        let lone = made.iter().filter(|m| m.set == set && is_inky(m)).count() == 1;
-        for m in made.iter_mut().filter(|m| m.set == set && is_inky(m) && m.supply.colorant.is_none()) {
-            if (lone && !m.written_out) || monochrome {
-                m.supply.colorant = Some("black".to_owned());
-            }
+    // the same toner may stand in the Printer-MIB and in a vendor's table
+    let lone = made
+        .iter()
+        .filter(|m| is_inky(m))
+        .all(|one| made.iter().filter(|m| m.set == one.set && is_inky(m)).count() == 1);
+    for m in made.iter_mut().filter(|m| is_inky(m) && m.supply.colorant.is_none()) {
+        if (lone && !m.written_out) || monochrome {
+            m.supply.colorant = Some("black".to_owned());
         }
     }
 }
@@ -179,15 +180,9 @@ fn color_the_lone(eval: &Evaluator<'_>, made: &mut [Made]) {
 fn lay_over(made: Vec<Made>) -> Vec<Supply> {
     let (overs, mut bases): (Vec<Made>, Vec<Made>) = made.into_iter().partition(|m| m.over.is_some());
     for top in overs {
-        let kind = |m: &Made| m.supply.kind.as_ref().map(|kind| kind.label.clone());
-        let mut fitted = false;
-        for base in bases.iter_mut().filter(|base| Some(&base.set) == top.over.as_ref()) {
-            let same_kind = kind(base).zip(kind(&top)).is_some_and(|(a, b)| alike(&a, &b));
-            if !same_kind || base.supply.colorant != top.supply.colorant {
-                continue;
-            }
-            fitted = true;
-            let row = &mut base.supply;
+        let fitting = same_thing(&bases, &top);
+        for at in &fitting {
+            let row = &mut bases[*at].supply;
             if top.supply.percent.is_some() {
                 row.percent = top.supply.percent;
                 row.level_state = Some(LevelState::Known);
@@ -199,13 +194,35 @@ fn lay_over(made: Vec<Made>) -> Vec<Supply> {
             row.serial_number = row.serial_number.take().or(top.supply.serial_number.clone());
             row.impressions_remaining = row.impressions_remaining.take().or(top.supply.impressions_remaining.clone());
         }
-        if !fitted {
+        if fitting.is_empty() {
             let mut own = top;
             own.supply.index = 0; // no row of the Printer-MIB: numbered by us
             bases.push(own);
         }
     }
     bases.into_iter().map(|m| m.supply).collect()
+}
+
+/// The rows that a vendor's row speaks of: the same type and colour. Where these tell too little (several toners that no word
+/// colours, things of type `other`), the same description, or none of them.
+fn same_thing(bases: &[Made], top: &Made) -> Vec<usize> {
+    let kind = |m: &Made| m.supply.kind.as_ref().map(|kind| kind.label.clone()).unwrap_or_default();
+    let name = |m: &Made| m.supply.description.as_ref().map(|text| text.to_lowercase());
+    let (own_kind, own_name) = (kind(top), name(top));
+    let of_kind = |at: &usize| Some(&bases[*at].set) == top.over.as_ref() && alike(&kind(&bases[*at]), &own_kind);
+    let same_color = |at: &usize| bases[*at].supply.colorant == top.supply.colorant;
+    let is_named = |at: &usize| own_name.is_some() && name(&bases[*at]) == own_name;
+    let fit: Vec<usize> = (0..bases.len())
+        .filter(of_kind)
+        .filter(|at| same_color(at) || (top.supply.colorant.is_none() && is_named(at)))
+        .collect();
+    let named: Vec<usize> = fit.iter().copied().filter(is_named).collect();
+    let tells = top.supply.colorant.is_some() || (fit.len() == 1 && own_kind != "other");
+    match (named.is_empty(), tells) {
+        (false, _) => named,
+        (true, true) => fit,
+        (true, false) => Vec::new(),
+    }
 }
 
 /// Types that one device calls this and another that.

@@ -12,6 +12,8 @@ use crate::snmp::recording::Recording;
 
 use super::{Subject, Trace, explain};
 
+mod supplies;
+
 const WORDS: &str = include_str!("../../pmd/words.toml");
 /// A generic file that says nothing, so that each test sees its own rules alone.
 const EMPTY: &str = "format = 1\n";
@@ -231,122 +233,6 @@ fn values_are_mapped_also_from_a_sentinel_to_a_level_state() {
     check(pmd, walk, &["1 toner black some_remaining", "2 toner cyan 40% known", "3 toner spot some_remaining"]);
 }
 
-const SUPPLIES: &str = r#"
-    [supplies.printer-mib]
-    table = "1.3.6.1.2.1.43.11.1.1"
-    rows = [6, 5, 7, 8, 9]
-    class = { column = 4, labels = "supply_class" }
-    type = [{ column = 5, labels = "supply_type", not = [1, 2] }, { use = "description", words = "supply_types" }, { const = "other" }]
-    colorant = [{ column = 3, at = "1.3.6.1.2.1.43.12.1.1.4.{device}.{value}", words = "colorants" }, { use = "description", words = "colorants" }, { nth = "toner" }]
-    description = { column = 6 }
-    unit = { column = 7, labels = "supply_unit" }
-    max_capacity = { column = 8 }
-    level = { column = 9 }
-"#;
-
-/// A row of prtMarkerSuppliesTable: index, class, type, description, unit, capacity, level.
-fn supply(n: u32, class: i64, kind: i64, description: &str, unit: i64, max: i64, level: i64) -> String {
-    let cell = |column: u32, kind: &str, value: &str| format!("1.3.6.1.2.1.43.11.1.1.{column}.1.{n}|{kind}|{value}\n");
-    cell(4, "2", &class.to_string())
-        + &cell(5, "2", &kind.to_string())
-        + &cell(6, "4", description)
-        + &cell(7, "2", &unit.to_string())
-        + &cell(8, "2", &max.to_string())
-        + &cell(9, "2", &level.to_string())
-}
-
-#[test]
-fn words_of_many_languages_give_types_and_colours() {
-    let walk = supply(1, 3, 1, "Schwarze Tonerkassette", 7, 12000, 11501)
-        + &supply(2, 3, 1, "碳粉 青", 19, -2, 40)
-        + &supply(3, 4, 1, "Resttonerbehälter", 7, -2, -3)
-        + &supply(4, 3, 1, "Papiereinzugsrolle", 7, 60000, 26174)
-        + &supply(5, 3, 3, "Matte Black", 7, 100, 3);
-    check(
-        SUPPLIES,
-        &walk,
-        &[
-            "1 toner black level 11501 96% known `Schwarze Tonerkassette`",
-            "2 toner cyan level 40 40% known `碳粉 青`",
-            "3 wasteToner some_remaining `Resttonerbehälter`",
-            "4 other level 26174 44% known `Papiereinzugsrolle`",
-            "5 toner matte-black level 3 3% known `Matte Black`",
-        ],
-    );
-}
-
-#[test]
-fn a_colour_comes_by_the_colorant_index_from_another_table() {
-    let walk = supply(1, 3, 3, "Toner A", 19, 100, 9) + &supply(2, 3, 3, "Toner B", 19, 100, 9);
-    let walk = walk
-        + "1.3.6.1.2.1.43.11.1.1.3.1.1|2|2\n1.3.6.1.2.1.43.11.1.1.3.1.2|2|0\n1.3.6.1.2.1.43.12.1.1.4.1.2|4x|7965656c6c6f7700";
-    let walk = walk.replace("7965656c6c6f7700", "79656c6c6f7700");
-    check(SUPPLIES, &walk, &["1 toner yellow level 9 9% known `Toner A`", "2 toner level 9 9% known `Toner B`"]);
-}
-
-#[test]
-fn drums_take_their_colour_from_the_toner_at_the_same_place() {
-    let walk = supply(1, 3, 3, "Cyan", 19, 100, 9)
-        + &supply(2, 3, 3, "Black", 19, 100, 9)
-        + &supply(3, 3, 9, "Drum", 1, 100, 8)
-        + &supply(4, 3, 9, "Drum", 1, 100, 7);
-    check(
-        SUPPLIES,
-        &walk,
-        &[
-            "1 toner cyan level 9 9% known `Cyan`",
-            "2 toner black level 9 9% known `Black`",
-            "3 opc cyan level 8 8% known `Drum`",
-            "4 opc black level 7 7% known `Drum`",
-        ],
-    );
-}
-
-#[test]
-fn a_lone_toner_is_black_and_a_lone_drum_and_a_waste_box_have_no_colour() {
-    let walk = supply(1, 3, 21, "TK-1160", 7, 7200, -2)
-        + &supply(2, 3, 9, "Drum", 7, -2, 9)
-        + &supply(5, 4, 4, "Black waste", 1, 1, -2);
-    check(
-        SUPPLIES,
-        &walk,
-        &[
-            "1 tonerCartridge black unknown `TK-1160`",
-            "2 opc level 9 known `Drum`",
-            "5 wasteToner unknown `Black waste`",
-        ],
-    );
-}
-
-#[test]
-fn a_vendors_percentage_is_laid_over_the_row_of_the_same_thing() {
-    let pmd = format!(
-        "{SUPPLIES}
-        [supplies.black]
-        over = \"printer-mib\"
-        type = {{ const = \"toner\" }}
-        colorant = {{ const = \"black\" }}
-        percent = {{ get = \"1.3.6.1.4.1.9999.8.0\", tlv = {{ tag = \"6f\", length = 4 }}, scale = 0.01 }}
-        [supplies.belt]
-        over = \"printer-mib\"
-        type = {{ const = \"transferUnit\" }}
-        percent = {{ get = \"1.3.6.1.4.1.9999.8.0\", tlv = {{ tag = \"69\", length = 4 }}, scale = 0.01 }}
-        [supplies.fuser]
-        over = \"printer-mib\"
-        type = {{ const = \"fuser\" }}
-        percent = {{ get = \"1.3.6.1.4.1.9999.8.0\", tlv = {{ tag = \"6a\", length = 4 }}, scale = 0.01 }}"
-    );
-    let walk = supply(1, 3, 21, "Black Toner", 19, -2, -3) + "1.3.6.1.4.1.9999.8.0|4x|6f010400001c8469010400001388ff";
-    check(&pmd, &walk, &["1 tonerCartridge black 73% known `Black Toner`", "1001 transferUnit 50% known"]);
-}
-
-#[test]
-fn a_receptacle_that_counts_what_is_used_is_turned_round() {
-    let pmd = format!("{SUPPLIES}\nreceptacles = \"used\"");
-    let walk = supply(1, 4, 4, "Waste", 19, 100, 77) + &supply(2, 3, 15, "Fuser", 19, 100, 77);
-    check(&pmd, &walk, &["1 wasteToner level 23 23% known `Waste`", "2 fuser level 77 77% known `Fuser`"]);
-}
-
 #[test]
 fn rows_are_filtered_and_states_are_no_numbers() {
     let pmd = r#"
@@ -539,6 +425,23 @@ fn parts_that_contradict_their_total_are_suspect() {
             &format!("system.impressions = 10 suspect {why}"),
             &format!("system.monochrome_impressions = 6 suspect {why}"),
         ],
+    );
+}
+
+/// The life count counts engine events (trap T1): parts do not add up to it.
+#[test]
+fn parts_are_not_measured_against_a_life_count_that_stands_in_for_the_total() {
+    let pmd = r#"[counters]
+        system.impressions = { get = "1.3.6.1.4.1.9999.1.0", basis = "derived" }
+        vendor.marker_life_count = { get = "1.3.6.1.4.1.9999.1.0" }
+        print.impressions = { get = "1.3.6.1.4.1.9999.2.0" }
+        [[checks]]
+        total = "system.impressions"
+        parts = ["print.impressions"]"#;
+    check(
+        pmd,
+        "1.3.6.1.4.1.9999.1.0|2|10\n1.3.6.1.4.1.9999.2.0|2|6",
+        &["print.impressions = 6 actual", "system.impressions = 10 derived", "vendor.marker_life_count = 10 actual"],
     );
 }
 
