@@ -122,6 +122,8 @@ where
             _ = tick.tick() => {
                 progress.sweep = *told.lock().unwrap_or_else(PoisonError::into_inner);
                 progress.to_come = (queue.len() + reading.len()) as u64;
+                // the sweep tells its numbers less often than it hands over whom it sighted
+                progress.sweep.answered = progress.sweep.answered.max(progress.done + progress.to_come);
                 watch(&progress);
             }
         }

@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::cli::{Command, Exit, Failure, Invocation, Outbox};
-use crate::config::{Config, ConfigError, EXAMPLE, Places};
+use crate::config::{Config, ConfigError, EXAMPLE};
 use crate::install;
 use crate::pmd::Library;
 use crate::site::SiteError;
@@ -44,7 +44,7 @@ pub fn perform(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fai
         Command::ConfigExample => print(out, EXAMPLE),
         Command::ConfigCheck { file } => {
             let path = file.as_ref().unwrap_or(&places.config);
-            Config::load(path).map_err(Failure::usage)?;
+            configuration(path)?;
             print(out, &format!("`{}` is right\n", path.display()))
         }
     }
@@ -65,9 +65,9 @@ fn print_bytes(out: &mut dyn Write, bytes: &[u8]) -> Result<Exit, Failure> {
 }
 
 /// The configuration of a command that cannot do without.
-fn configuration(places: &Places) -> Result<Config, Failure> {
-    Config::load(&places.config).map_err(|error| {
-        let missing = matches!(error, ConfigError::Unreadable { .. }) && !places.config.exists();
+fn configuration(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|error| {
+        let missing = matches!(error, ConfigError::Unreadable { .. }) && !path.exists();
         let failure = Failure::usage(error);
         if missing {
             failure.hint("`meterpost config example` prints one to start from; `--config` names another place")

@@ -240,9 +240,11 @@ impl Site {
             }
         }
         bad.sort_unstable();
-        let outcome = Outcome::Refused { reason: OutboxError::Rotten(0).to_string(), refusal: None };
         self.store.write(|tx| {
-            bad.iter().try_for_each(|&sequence| outbox::settle(tx, sequence, "check", &outcome, now).map(drop))
+            bad.iter().try_for_each(|&sequence| {
+                let reason = OutboxError::Rotten(sequence).to_string();
+                outbox::settle(tx, sequence, "check", &Outcome::Refused { reason, refusal: None }, now).map(drop)
+            })
         })?;
         Ok(bad)
     }

@@ -38,7 +38,7 @@ struct Daemon {
 
 /// Stays until a signal ends it.
 pub fn run(run: Run, invocation: &Invocation) -> Result<Exit, Failure> {
-    let config = configuration(&invocation.places)?;
+    let config = configuration(&invocation.places.config)?;
     if run.read && config.read.is_none() {
         return Err(Failure::usage("`[schedule].read` is empty: there is no time to wait for")
             .hint("`run --once` makes one pass; `run --deliver-only` needs no schedule"));

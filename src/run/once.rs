@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Reads and seals, then delivers: all of it, or what was asked for, or what is due.
 pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
     let places = &invocation.places;
-    let config = configuration(places)?;
+    let config = configuration(&places.config)?;
     let site = open(places)?;
     let now = clock::now();
     let read = run.read && (!run.due || is_due(&site, LAST_READ, config.read.as_ref(), now)?);
@@ -153,7 +153,7 @@ fn mark(site: &Site, fact: &str, at: Timestamp) -> Result<(), Failure> {
 
 /// Reads now and prints the XML of the batches that would be queued.
 pub fn preview(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let config = configuration(&invocation.places)?;
+    let config = configuration(&invocation.places.config)?;
     // nothing is kept and nothing goes, not even what is old enough; and a printer is asked by one run at a time
     let site = Arc::new(queue::site(&invocation.places)?);
     let _lock = site.lock(Half::Gathering).map_err(failed)?;
@@ -169,7 +169,8 @@ pub fn preview(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fai
 pub fn send(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
     let places = &invocation.places;
     // the queue of a site that was never configured can be delivered all the same
-    let config = if places.config_named || places.config.exists() { configuration(places)? } else { Config::default() };
+    let config =
+        if places.config_named || places.config.exists() { configuration(&places.config)? } else { Config::default() };
     let site = open(places)?;
     let stop = Stop::listen()?;
     let report = send_now(&site, &config, Hurry::AtOnce, &stop)?;

@@ -50,7 +50,7 @@ pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) ->
 fn credentials(orders: &cli::Scan, invocation: &Invocation) -> Result<Vec<Credential>, Failure> {
     let mut credentials = orders.credentials.clone();
     if !orders.credential_names.is_empty() {
-        let config = configuration(&invocation.places)?;
+        let config = configuration(&invocation.places.config)?;
         for name in &orders.credential_names {
             let credential = config.credential(name).ok_or_else(|| {
                 let path = invocation.places.config.display();

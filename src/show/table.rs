@@ -103,8 +103,8 @@ fn make_and_model(reading: &Reading) -> String {
 
 /// The billing total, then mono and colour where they are known.
 fn pages(device: &Device) -> String {
-    let Some(counters) = &device.reading.counters else { return String::new() };
-    let count = |key: &str| counters.iter().find(|(name, _)| name.as_str() == key).map(|(_, count)| number(count));
+    let counters = || device.reading.counters.iter().flatten();
+    let count = |key: &str| counters().find(|(name, _)| name.as_str() == key).map(|(_, count)| number(count));
     let mut lines = vec![count("system.impressions").unwrap_or_else(|| "not known".to_owned())];
     if let Some(color) = count("system.full_color_impressions") {
         lines.extend(count("system.monochrome_impressions").map(|mono| format!("mono {mono}")));
@@ -186,7 +186,7 @@ fn ink(supply: &Supply, look: Look) -> String {
     let level = match (supply.percent, supply.level_state) {
         (Some(percent), _) => format!("{percent}%"),
         (None, Some(LevelState::SomeRemaining)) => "some".to_owned(),
-        (None, Some(LevelState::Unrestricted)) => "full".to_owned(),
+        (None, Some(LevelState::Unrestricted)) => "n/a".to_owned(),
         (None, _) => "?".to_owned(),
     };
     match supply.percent {
@@ -264,7 +264,9 @@ fn summary(sweep: &Summary, scan: &Scan, look: Look, all: bool) -> String {
             continue;
         }
         text += &format!("  {} {}\n", grouped(count), if count == 1 { one } else { many });
-        let shown = if verdict == Verdict::Printer {
+        // the printers are in the table, unless they were only to be found
+        let in_table = verdict == Verdict::Printer && !scan.devices.is_empty();
+        let shown = if in_table {
             0
         } else if all {
             findings.len()
@@ -276,7 +278,7 @@ fn summary(sweep: &Summary, scan: &Scan, look: Look, all: bool) -> String {
             text += &cut(line.trim_end(), look.width);
             text.push('\n');
         }
-        if verdict != Verdict::Printer && shown < findings.len() {
+        if !in_table && shown < findings.len() {
             text += &format!("      and {} more; --verdicts lists all\n", findings.len() - shown);
         }
     }
@@ -372,6 +374,13 @@ mod tests {
                 assert!(line.chars().count() <= usize::from(width), "{width}: {line:?}");
             }
         }
+    }
+
+    #[test]
+    fn printers_that_were_only_to_be_found_are_listed() {
+        let scan = Scan { devices: Vec::new(), ..sample::scan() };
+        let text = table(&scan, Look { width: 80, color: false }, false);
+        assert!(text.contains("  1 printer\n      127.30.0.7\n"), "{text}");
     }
 
     #[test]

@@ -190,6 +190,7 @@ fn a_flipped_byte_is_found_and_the_item_set_aside() {
     assert_eq!(states, [State::Waiting, State::SetAside, State::Waiting]);
     let message = site.show(2).unwrap_err().to_string();
     assert_eq!(message, "the bytes of item 2 fail their hash: the disk has changed them");
+    assert_eq!(site.items().unwrap()[1].last_error.as_ref(), Some(&message));
     seal_one(&site, 3, at(2));
     let voids = inside(&site, 4).batch.chain.unwrap().voids;
     assert_eq!(voids, [Void { from: 2, to: 2, reason: VoidReason::SetAside }]);

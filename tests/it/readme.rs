@@ -27,6 +27,25 @@ fn the_four_lines_of_the_readme_make_the_xml_beside_them() {
     assert_eq!(lines(&xml::encode_device(&device.reading)), lines(&block("xml")));
 }
 
+/// The sections of the configuration that the README writes, and every command of the collector in it.
+#[test]
+fn what_the_readme_tells_to_type_can_be_typed() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let commands: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("$ meterpost ")).collect();
+    assert!(commands.len() >= 10, "{commands:?}");
+    for command in commands {
+        let words = command.split(" #").next().unwrap().split(" >").next().unwrap().split_whitespace();
+        let words = std::iter::once("meterpost").chain(words).map(std::ffi::OsString::from);
+        if let Err(error) = meterpost::cli::parse(words) {
+            panic!("`meterpost {command}`: {error:?}");
+        }
+    }
+    let config = readme.split("<<'END'\n").nth(1).unwrap().split("END\n").next().unwrap();
+    let config = format!("{}\n{config}", meterpost::config::EXAMPLE);
+    let config = meterpost::config::Config::parse(&config, root(), &|_| None).unwrap();
+    assert_eq!((config.sweeps.len(), config.credentials.len()), (1, 1));
+}
+
 /// The first fenced block of a language.
 fn block(language: &str) -> String {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();

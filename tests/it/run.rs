@@ -274,7 +274,7 @@ fn the_machine_key_may_not_lie_in_the_data_directory() {
 
 /// Hours of a day in UTC around the present one, or far from it.
 fn window(from_now: i32) -> String {
-    let hour = i32::from(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour());
+    let hour = i32::from(meterpost::clock::now().to_zoned(jiff::tz::TimeZone::UTC).hour());
     let at = |hour: i32| (hour + from_now).rem_euclid(24);
     format!("window = \"{:02}:00-{:02}:00\"", at(hour - 2), at(hour + 3))
 }
