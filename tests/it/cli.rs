@@ -273,8 +273,9 @@ fn what_is_missing_is_named_with_the_next_step() {
         &["config", "check"],
         2,
         &expect![[r#"
-        error: cannot read configuration `<home>/etc/meterpost.toml`: No such file or directory (os error 2)
-    "#]],
+            error: cannot read configuration `<home>/etc/meterpost.toml`: No such file or directory (os error 2)
+              hint: `meterpost config example` prints one to start from; `--config` names another place
+        "#]],
     );
     check_error(
         &["enroll", "--file", "nowhere"],
@@ -376,7 +377,7 @@ fn a_plan_sends_nothing_and_says_what_a_scan_would_take() {
     let home = tempfile::tempdir().unwrap();
     let plan = said(home.path(), &["scan", "192.0.2.0/24", "--plan", "--retries", "0"]);
     expect![[r#"
-        254 addresses: 254 packets in 2 seconds if nobody answers
+        254 addresses: 254 packets in 3 seconds if nobody answers
         who answers is not asked again; reading a printer takes about 13 packets more
         nothing was sent
     "#]]
