@@ -4,6 +4,7 @@
 //! one to the other and finds what is wrong. A file with a fault is left out with its reasons; the others work.
 
 pub mod guard;
+pub mod pattern;
 pub mod raw;
 mod resolve;
 pub mod rule;
@@ -11,15 +12,15 @@ pub mod rule;
 mod tests;
 pub mod words;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use regex::Regex;
-
 use crate::identify::Identity;
 use crate::snmp::{Limits, Oid};
+use pattern::Pattern;
 use rule::{Check, RowSet, Rule};
 use words::Words;
 
@@ -63,11 +64,11 @@ pub struct Match {
     /// Beginnings of sysObjectID.
     pub sys_object_id: Vec<Oid>,
     /// Patterns on sysDescr.
-    pub description: Vec<Regex>,
+    pub description: Vec<Pattern>,
     /// Patterns on the IEEE 1284 id.
-    pub device_id: Vec<Regex>,
+    pub device_id: Vec<Pattern>,
     /// Patterns on the model.
-    pub model: Vec<Regex>,
+    pub model: Vec<Pattern>,
 }
 
 /// A fault of a mapping file, for the person who wrote it.
@@ -206,8 +207,16 @@ impl Library {
     /// The mapping for a device: the longest beginning of sysObjectID first, among equals a file whose patterns fit,
     /// then one without patterns; where no beginning fits, patterns alone; else the generic one.
     pub fn choose(&self, identity: &Identity) -> Choice {
+        let mut mappings: Vec<(usize, &Arc<Pmd>)> = (self.pmds.values().filter(|pmd| *pmd.name != *GENERIC))
+            .map(|pmd| (pmd.matches.prefix(identity).map_or(0, |prefix| prefix.arcs().len()), pmd))
+            .collect();
+        mappings.sort_by_key(|(arcs, _)| Reverse(*arcs));
         let mut best: Option<((usize, usize), &Arc<Pmd>, String)> = None;
-        for pmd in self.pmds.values().filter(|pmd| *pmd.name != *GENERIC) {
+        for (arcs, pmd) in mappings {
+            // patterns are dear: those of files that cannot win any more are not tried
+            if best.as_ref().is_some_and(|((so_far, _), ..)| *so_far > arcs) {
+                break;
+            }
             let Some((rank, reason)) = pmd.matches.fit(identity) else { continue };
             if best.as_ref().is_none_or(|(so_far, _, _)| rank > *so_far) {
                 best = Some((rank, pmd, reason));
@@ -236,13 +245,17 @@ impl Pmd {
 }
 
 impl Match {
+    /// The longest of its beginnings that is one of the device's sysObjectID.
+    fn prefix(&self, identity: &Identity) -> Option<&Oid> {
+        let oid = identity.sys_object_id.as_ref()?;
+        self.sys_object_id.iter().filter(|prefix| oid.is_under(prefix)).max_by_key(|prefix| prefix.arcs().len())
+    }
+
     /// How well it fits: arcs of the beginning, then the kind of pattern; `None` when it does not.
     fn fit(&self, identity: &Identity) -> Option<((usize, usize), String)> {
-        let oid = identity.sys_object_id.as_ref();
-        let prefix =
-            self.sys_object_id.iter().filter(|p| oid.is_some_and(|oid| oid.is_under(p))).max_by_key(|p| p.arcs().len());
+        let prefix = self.prefix(identity);
         let model = identity.model_hint();
-        let texts: [(&str, &[Regex], Option<&str>); 3] = [
+        let texts: [(&str, &[Pattern], Option<&str>); 3] = [
             ("sysDescr", &self.description, identity.description.as_deref()),
             ("IEEE 1284 id", &self.device_id, identity.device_id.as_deref()),
             ("model", &self.model, model.as_deref()),
@@ -331,7 +344,8 @@ impl Loader<'_> {
             }
         };
         path.pop();
-        let (pmd, more) = resolve::resolve(name, &raw, base.as_deref(), self.words);
+        let proven = BUILTIN.iter().any(|(own, own_text)| own == &name && own_text == text);
+        let (pmd, more) = resolve::resolve(name, &raw, base.as_deref(), self.words, proven);
         // a file that is not TOML has one kind of fault only
         if !all.iter().any(|fault| fault.text.starts_with("this is not TOML")) {
             all.extend(more);

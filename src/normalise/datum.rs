@@ -94,8 +94,10 @@ impl Datum {
             Scalar::Number(n) => self.number() == Some(*n as f64),
             Scalar::Float(n) => self.number() == Some(*n),
             Scalar::Text(wanted) => {
-                let own = text::clean(&self.text(declared));
-                own.to_lowercase() == wanted.trim().to_lowercase()
+                let (own, wanted) = (text::clean(&self.text(declared)), wanted.trim());
+                // the same letters, or the same ones of a script that is dearer to fold
+                let folds = || !(own.is_ascii() && wanted.is_ascii()) && own.to_lowercase() == wanted.to_lowercase();
+                own.eq_ignore_ascii_case(wanted) || folds()
             }
         }
     }
@@ -172,11 +174,9 @@ impl Datum {
             },
             Step::Map(pairs, otherwise) => {
                 let (own, number) = (text::clean(&text(&self)).to_lowercase(), self.number());
-                let hit = pairs.iter().find(|(from, _)| {
-                    own == from.trim().to_lowercase() || from.parse().is_ok_and(|n: f64| number == Some(n))
-                });
-                match (hit, otherwise) {
-                    (Some((_, to)), _) | (None, Some(to)) => Self::from(to),
+                let hit = pairs.iter().find(|pair| own == pair.from || (number.is_some() && number == pair.number));
+                match (hit.map(|pair| &pair.to), otherwise) {
+                    (Some(to), _) | (None, Some(to)) => Self::from(to),
                     (None, None) => self,
                 }
             }

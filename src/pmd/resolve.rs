@@ -27,9 +27,9 @@ const SETS_MAX: usize = 100;
 pub const DEVICE_FIELDS: [&str; 6] =
     ["sys_object_id", "description", "name", "location", "device_id", "device_description"];
 
-/// Makes the mapping `name` of what was read, on top of `base`.
-pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words) -> (Pmd, Vec<RawFault>) {
-    let mut resolver = Resolver { pmd: name.into(), unverified: false, words, faults: Vec::new() };
+/// Makes the mapping `name` of what was read, on top of `base`. The patterns of a `proven` file are good without a look.
+pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words, proven: bool) -> (Pmd, Vec<RawFault>) {
+    let mut resolver = Resolver { pmd: name.into(), unverified: false, proven, words, faults: Vec::new() };
     let r = &mut resolver;
     match &raw.format {
         Some(format) if *format.get_ref() == 1 => {}
@@ -128,6 +128,7 @@ fn names(name: Option<&Spanned<String>>, total: &str) -> bool {
 struct Resolver<'w> {
     pmd: Arc<str>,
     unverified: bool,
+    proven: bool,
     words: &'w Words,
     faults: Vec<RawFault>,
 }

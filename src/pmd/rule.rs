@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use meterpost_wire::labels::Table;
-use regex::Regex;
 
+use crate::pmd::pattern::Pattern;
 use crate::pmd::raw::Scalar;
 use crate::pmd::words::WordList;
 use crate::snmp::Oid;
@@ -185,7 +185,7 @@ pub enum Test {
     /// None of these.
     Not(Vec<Scalar>),
     /// A text with this pattern.
-    Match(Regex),
+    Match(Pattern),
     /// Has a value, or has none.
     Present(bool),
 }
@@ -227,17 +227,35 @@ pub enum Step {
     /// A key of a key-value string.
     Pair(String),
     /// First bracket or whole match.
-    Match(Regex),
+    Match(Pattern),
     /// Remove what these match.
-    Cut(Vec<Regex>),
+    Cut(Vec<Pattern>),
     /// Word of a list.
     Words(Arc<WordList>),
     /// Registered label.
     Labels(Table),
     /// This to that, and all others.
-    Map(Vec<(String, Scalar)>, Option<Scalar>),
+    Map(Vec<Mapped>, Option<Scalar>),
     /// Times that.
     Scale(f64),
+}
+
+/// One entry of a map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapped {
+    /// What is mapped, in lower case without outer blanks.
+    pub from: String,
+    /// The same as a number, where it is one.
+    pub number: Option<f64>,
+    /// To what.
+    pub to: Scalar,
+}
+
+impl Mapped {
+    /// As it is written: `from = to`.
+    pub fn new(from: &str, to: Scalar) -> Self {
+        Self { from: from.trim().to_lowercase(), number: from.parse().ok(), to }
+    }
 }
 
 /// An entry of a tagged list.
@@ -274,9 +292,9 @@ pub enum Validity {
     /// None of these: they mean "not supported".
     Not(Vec<Scalar>),
     /// Has this pattern.
-    Accept(Regex),
+    Accept(Pattern),
     /// Has not this pattern.
-    Reject(Regex),
+    Reject(Pattern),
 }
 
 /// Rows of a table, or one written-out row.

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use regex::RegexBuilder;
 use serde::Deserialize;
 
+use super::pattern::Pattern;
 use crate::snmp::Oid;
 
 /// How a list compares.
@@ -56,22 +56,23 @@ pub struct WordList {
 
 #[derive(Debug)]
 enum Word {
-    Contains(String),
+    Contains { word: String, letters: u64 },
     Begins(String),
     Exact(String),
     Oid(Oid),
-    Pattern(regex::Regex),
+    Pattern(Pattern),
 }
 
 impl Words {
     /// Reads `words.toml`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let raw: BTreeMap<String, RawList> = toml::from_str(text).map_err(|error| error.to_string())?;
+        let proven = text == super::WORDS;
         let mut lists = BTreeMap::new();
         for (name, list) in raw {
             let mut words = Vec::new();
             for word in list.words {
-                let of: Result<Vec<Word>, String> = word.of.iter().map(|text| Word::new(list.by, text)).collect();
+                let of: Result<Vec<Word>, String> = word.of.iter().map(|text| Word::new(list.by, text, proven)).collect();
                 words.push((word.is, of.map_err(|error| format!("list `{name}`: {error}"))?));
             }
             lists.insert(name.clone(), Arc::new(WordList { name, words }));
@@ -96,43 +97,60 @@ impl Words {
 }
 
 impl Word {
-    fn new(mode: Mode, text: &str) -> Result<Self, String> {
+    fn new(mode: Mode, text: &str, proven: bool) -> Result<Self, String> {
         let folded = text.to_lowercase();
         Ok(match mode {
-            Mode::Contains => Self::Contains(folded),
+            Mode::Contains => Self::Contains { letters: letters(&folded), word: folded },
             Mode::Begins => Self::Begins(folded),
             Mode::Exact => Self::Exact(folded),
             Mode::Oid => {
                 let oid: Oid = format!("1.3.6.1.4.1.{text}").parse().map_err(|error| format!("{error}"))?;
                 Self::Oid(oid)
             }
-            Mode::Pattern => {
-                let pattern =
-                    RegexBuilder::new(text).case_insensitive(true).size_limit(super::PATTERN_BYTES_MAX).build();
-                Self::Pattern(pattern.map_err(|error| error.to_string())?)
-            }
+            Mode::Pattern if proven => Self::Pattern(Pattern::proven(text)),
+            Mode::Pattern => Self::Pattern(Pattern::new(text).map_err(|error| error.to_string())?),
         })
     }
 
     /// How well it fits: 0 not at all.
-    fn fits(&self, folded: &str) -> usize {
+    fn fits(&self, text: &Folded) -> usize {
         let yes = match self {
-            Self::Contains(word) => contains(folded, word),
-            Self::Begins(word) => folded.strip_prefix(word.as_str()).is_some_and(|rest| !starts_with_letter(rest)),
-            Self::Exact(word) => folded.trim() == word,
+            Self::Contains { word, letters } => text.letters & letters == *letters && contains(&text.text, word),
+            Self::Begins(word) => text.text.strip_prefix(word.as_str()).is_some_and(|rest| !starts_with_letter(rest)),
+            Self::Exact(word) => text.text.trim() == word,
             Self::Oid(root) => {
-                return folded.parse::<Oid>().ok().filter(|oid| oid.is_under(root)).map_or(0, |_| root.arcs().len());
+                return text.oid.as_ref().filter(|oid| oid.is_under(root)).map_or(0, |_| root.arcs().len());
             }
-            Self::Pattern(pattern) => pattern.is_match(folded),
+            Self::Pattern(pattern) => pattern.is_match(&text.text),
         };
         usize::from(yes)
     }
 }
 
+/// A text as it is compared with every word of a list.
+struct Folded {
+    text: String,
+    oid: Option<Oid>,
+    letters: u64,
+}
+
+impl Folded {
+    fn new(text: &str) -> Self {
+        let text = text.to_lowercase();
+        let oid = if text.starts_with(|c: char| c == '.' || c.is_ascii_digit()) { text.parse().ok() } else { None };
+        Self { letters: letters(&text), oid, text }
+    }
+}
+
+/// Which bytes are in a text, 64 kinds of them: one that lacks a word's bytes does not contain the word, and most do.
+fn letters(text: &str) -> u64 {
+    text.bytes().fold(0, |letters, byte| letters | 1 << (byte % 64))
+}
+
 impl WordList {
     /// The word for a text.
     pub fn find(&self, text: &str) -> Option<&str> {
-        let folded = text.to_lowercase();
+        let folded = Folded::new(text);
         let mut best: Option<(usize, &str)> = None;
         for (is, words) in &self.words {
             let fit = words.iter().map(|word| word.fits(&folded)).max().unwrap_or(0);

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::super::raw::{Many, RawField, RawRule, RawTlv, RawWhere, Scalar};
 use super::super::rule::{
-    Column, Filter, Origin, Rule, Source, Step, Take, Template, Test, Tlv, TlvPart, Unit, Validity, When,
+    Column, Filter, Mapped, Origin, Rule, Source, Step, Take, Template, Test, Tlv, TlvPart, Unit, Validity, When,
 };
 use super::{InSet, Resolver};
 use crate::normalise::text::Charset;
@@ -264,7 +264,7 @@ impl Resolver<'_> {
             }
         }
         if !raw.map.is_empty() || raw.otherwise.is_some() {
-            let pairs = raw.map.iter().map(|(from, to)| (from.get_ref().clone(), to.get_ref().clone())).collect();
+            let pairs = raw.map.iter().map(|(from, to)| Mapped::new(from.get_ref(), to.get_ref().clone())).collect();
             steps.push(Step::Map(pairs, raw.otherwise.as_ref().map(|o| o.get_ref().clone())));
         }
         if let Some(scale) = &raw.scale {

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use regex::{Regex, RegexBuilder};
 use toml::Spanned;
 
+use super::super::guard;
+use super::super::pattern::Pattern;
 use super::super::raw::RawColumn;
 use super::super::rule::{Part, Template};
-use super::super::{PATTERN_BYTES_MAX, guard};
 use super::Resolver;
 use crate::snmp::Oid;
 
@@ -111,12 +111,15 @@ impl Resolver<'_> {
         }
     }
 
-    pub(super) fn pattern(&mut self, text: &Spanned<String>) -> Option<Regex> {
+    pub(super) fn pattern(&mut self, text: &Spanned<String>) -> Option<Pattern> {
         if text.get_ref().chars().count() > PATTERN_CHARS_MAX {
             self.fault(text.span(), format!("a pattern of more than {PATTERN_CHARS_MAX} characters"));
             return None;
         }
-        match RegexBuilder::new(text.get_ref()).case_insensitive(true).size_limit(PATTERN_BYTES_MAX).build() {
+        if self.proven {
+            return Some(Pattern::proven(text.get_ref()));
+        }
+        match Pattern::new(text.get_ref()) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
                 let reason = error.to_string();
