@@ -46,7 +46,7 @@ pub struct Known {
     /// Name of the credential that it answers to.
     pub credential: String,
     /// What reading it taught: row indexes, static texts, the size of a PDU that it bears. The reader's own format.
-    pub learned: serde_json::Value,
+    pub learned: String,
     /// Lifetime counters as last read, with their keys.
     pub counters: BTreeMap<String, u64>,
     /// Alerts that were open at the last read, as they were sent.
@@ -67,7 +67,7 @@ pub struct Reached {
     /// Name of the credential that it answered to.
     pub credential: String,
     /// What reading it taught, in the reader's own format.
-    pub learned: serde_json::Value,
+    pub learned: String,
 }
 
 /// Completes a reading from what was known before: a counter that went backwards is suspect, and an alert that has gone
@@ -258,7 +258,7 @@ mod tests {
                 address: "127.0.0.9".to_owned(),
                 port: 161,
                 credential: "c".to_owned(),
-                learned: serde_json::Value::Null,
+                learned: String::new(),
             };
             known = Known::after(known, &reading, reached);
         }

@@ -35,7 +35,7 @@ use crate::pmd::{GENERIC, Pmd};
 use crate::snmp::{Absent, Oid};
 pub use datum::{Datum, Lost};
 use eval::{Evaluator, Kind, Won, kind_of};
-pub use trace::{Fate, Trace, Tracing, Tried};
+pub use trace::{Fate, Trace, Tracing, Tried, Winner};
 
 /// Gaps in one reading; more are left out.
 pub const GAPS_MAX: usize = 200;
@@ -57,15 +57,17 @@ pub struct Subject<'a> {
     pub cut_short: bool,
 }
 
-/// Makes the reading, with the OIDs that won.
+/// Makes the reading, with the OIDs behind its values.
 pub fn normalise(
     pmd: &Pmd,
     identity: &Identity,
     answers: &Answers,
     words: &Words,
     subject: &Subject<'_>,
-) -> (Reading, Trace) {
-    evaluated(Evaluator::new(pmd, identity, answers, words, Tracing::Winners), identity, answers, subject)
+) -> (Reading, Vec<Winner>) {
+    let eval = Evaluator::new(pmd, identity, answers, words, Tracing::Winners);
+    let reading = evaluated(&eval, identity, answers, subject);
+    (reading, eval.into_traces().0)
 }
 
 /// The same reading, with all that was tried for it.
@@ -76,12 +78,14 @@ pub fn explain(
     words: &Words,
     subject: &Subject<'_>,
 ) -> (Reading, Trace) {
-    evaluated(Evaluator::new(pmd, identity, answers, words, Tracing::Everything), identity, answers, subject)
+    let eval = Evaluator::new(pmd, identity, answers, words, Tracing::Everything);
+    let reading = evaluated(&eval, identity, answers, subject);
+    (reading, eval.into_traces().1)
 }
 
-fn evaluated(eval: Evaluator<'_>, identity: &Identity, answers: &Answers, subject: &Subject<'_>) -> (Reading, Trace) {
+fn evaluated(eval: &Evaluator<'_>, identity: &Identity, answers: &Answers, subject: &Subject<'_>) -> Reading {
     let pmd = eval.pmd();
-    let text = |field: &str| eval.field(field, kind_of(field)).map(|won| texted(&won, &eval));
+    let text = |field: &str| eval.field(field, kind_of(field)).map(|won| texted(&won, eval));
     let plain = |field: &str| text(field).map(|text| text.value);
     let mut gaps = Vec::new();
 
@@ -104,7 +108,7 @@ fn evaluated(eval: Evaluator<'_>, identity: &Identity, answers: &Answers, subjec
         serial_number,
     };
     for field in ["identity.vendor", "identity.model", "identity.serial_number"] {
-        gap(&eval, field, &mut gaps);
+        gap(eval, field, &mut gaps);
     }
 
     // a name that nobody set: the model, or brand and model
@@ -115,18 +119,18 @@ fn evaluated(eval: Evaluator<'_>, identity: &Identity, answers: &Answers, subjec
     };
     let network = Network {
         addresses: vec![subject.address.to_owned()],
-        physical_addresses: list(&eval, "network.physical_addresses"),
+        physical_addresses: list(eval, "network.physical_addresses"),
         host_name: plain("network.host_name").filter(|name| !is_the_model(name)),
     };
 
-    let counters = counters(&eval, &mut gaps);
-    let supplies = supplies::supplies(&eval);
-    let inputs = rows::trays(&eval, "inputs");
-    let outputs = rows::trays(&eval, "outputs");
-    let covers = rows::covers(&eval);
-    let alerts = rows::alerts(&eval, subject.read_at, identity.up_time_ticks);
-    let capabilities = capabilities(&eval, inputs.as_ref().map(Vec::len));
-    let status = status(&eval, alerts.as_deref().unwrap_or_default(), identity);
+    let counters = counters(eval, &mut gaps);
+    let supplies = supplies::supplies(eval);
+    let inputs = rows::trays(eval, "inputs");
+    let outputs = rows::trays(eval, "outputs");
+    let covers = rows::covers(eval);
+    let alerts = rows::alerts(eval, subject.read_at, identity.up_time_ticks);
+    let capabilities = capabilities(eval, inputs.as_ref().map(Vec::len));
+    let status = status(eval, alerts.as_deref().unwrap_or_default(), identity);
 
     let unanswered = subject.cut_short || answers.iter().any(|(_, _, answer)| matches!(answer, Err(Absent::NoAnswer)));
     let outcome = match unanswered {
@@ -142,7 +146,7 @@ fn evaluated(eval: Evaluator<'_>, identity: &Identity, answers: &Answers, subjec
         &network.physical_addresses,
         subject.address,
     );
-    let reading = Reading {
+    Reading {
         key: key.to_string(),
         mapping: Some(Mapping { pmd: pmd.name.to_string(), pack: subject.pack }),
         scope: Scope::Full,
@@ -159,8 +163,7 @@ fn evaluated(eval: Evaluator<'_>, identity: &Identity, answers: &Answers, subjec
         alerts: alerts.map(|rows| Alerts { rows, ..Alerts::default() }),
         status,
         gaps,
-    };
-    (reading, eval.into_trace())
+    }
 }
 
 /// Lifetime counters, each with its evidence; those that contradict each other are suspect.

@@ -1,105 +1,15 @@
 //! What is asked of one device: exact objects and small tables, and the answers to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod answers;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::pmd::Pmd;
 use crate::pmd::raw::Scalar;
 use crate::pmd::rule::{Column, Part, RowSet, Rule, Source, Take, Template, Test};
-use crate::snmp::{Answer, Oid, Value, recording};
-
-/// Everything that a device said, by SNMPv3 context (empty: the default one) and OID.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
-    contexts: BTreeMap<String, BTreeMap<Oid, Answer>>,
-}
-
-impl Answers {
-    /// Takes an answer; a value is never replaced by a missing one.
-    pub fn insert(&mut self, context: &str, oid: Oid, answer: Answer) {
-        let objects = match self.contexts.get_mut(context) {
-            Some(objects) => objects,
-            None => self.contexts.entry(context.to_owned()).or_default(),
-        };
-        if answer.is_ok() || !objects.get(&oid).is_some_and(Result::is_ok) {
-            objects.insert(oid, answer);
-        }
-    }
-
-    /// What was said of an object; `None` when it was not asked.
-    pub fn get(&self, context: &str, oid: &Oid) -> Option<&Answer> {
-        self.contexts.get(context)?.get(oid)
-    }
-
-    /// The value of an object.
-    pub fn value(&self, context: &str, oid: &Oid) -> Option<&Value> {
-        self.get(context, oid)?.as_ref().ok()
-    }
-
-    /// The cells of a column that have a value, with their indexes, in walk order.
-    pub fn column<'a>(&'a self, context: &str, column: &'a Oid) -> impl Iterator<Item = (&'a [u32], &'a Value)> + 'a {
-        self.under(context, column).filter_map(|(index, answer)| Some((index, answer.as_ref().ok()?)))
-    }
-
-    /// The cells of a column that were asked, with or without a value.
-    pub fn under<'a>(&'a self, context: &str, column: &'a Oid) -> impl Iterator<Item = (&'a [u32], &'a Answer)> + 'a {
-        let objects = self.contexts.get(context).into_iter();
-        objects
-            .flat_map(move |objects| objects.range(column.clone()..))
-            .map_while(move |(oid, answer)| Some((oid.behind(column)?, answer)))
-    }
-
-    /// Everything, context by context.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Oid, &Answer)> {
-        self.contexts
-            .iter()
-            .flat_map(|(context, objects)| objects.iter().map(move |(oid, answer)| (context.as_str(), oid, answer)))
-    }
-
-    /// Drops what was said of everything under an OID.
-    pub fn forget(&mut self, root: &Oid) {
-        for objects in self.contexts.values_mut() {
-            objects.retain(|oid, _| !oid.is_under(root));
-        }
-    }
-
-    /// Takes newer answers, missing ones too.
-    pub fn overwrite(&mut self, newer: Self) {
-        for (context, objects) in newer.contexts {
-            self.contexts.entry(context).or_default().extend(objects);
-        }
-    }
-}
-
-/// Stored as lines of `context|OID|type|value`, the types of a recording and `-` with a reason for what is missing: a few
-/// kilobytes a device, and readable when something is to be understood.
-impl Serialize for Answers {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = String::new();
-        for (context, oid, answer) in self.iter() {
-            text.push_str(context);
-            text.push('|');
-            text.push_str(&recording::line(oid, answer));
-            text.push('\n');
-        }
-        serializer.serialize_str(&text)
-    }
-}
-
-impl<'de> Deserialize<'de> for Answers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut answers = Self::default();
-        for line in text.lines() {
-            let (context, object) = line.split_once('|').ok_or_else(|| D::Error::custom("a line without `|`"))?;
-            let (oid, answer) = recording::answer(object).map_err(D::Error::custom)?;
-            answers.insert(context, oid, answer);
-        }
-        Ok(answers)
-    }
-}
+use crate::snmp::Oid;
+pub use answers::Answers;
 
 /// What a device is asked by a mapping: exact objects, and small tables whose rows are yet to be learned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,8 +52,16 @@ const EXPECT_NAMED: usize = 8;
 /// The Printer-MIB.
 const PRINTER_MIB: [u32; 7] = [1, 3, 6, 1, 2, 1, 43];
 
-/// Everything that a mapping wants to know of a device.
-pub fn plan(pmd: &Pmd, device: u32) -> Plan {
+/// Everything that a mapping wants to know of a device. Nearly every printer is its agent's device 1: that plan is made once
+/// for all devices of a family, which also share its OIDs.
+pub fn plan(pmd: &Pmd, device: u32) -> Arc<Plan> {
+    match device {
+        1 => Arc::clone(pmd.plan_of_device_1.get_or_init(|| Arc::new(planned(pmd, 1)))),
+        _ => Arc::new(planned(pmd, device)),
+    }
+}
+
+fn planned(pmd: &Pmd, device: u32) -> Plan {
     let mut planner = Planner { device, gets: BTreeSet::new(), walks: BTreeMap::new() };
     for rule in pmd.fields.values().flatten() {
         planner.rule(rule);

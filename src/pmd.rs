@@ -16,9 +16,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::identify::Identity;
+use crate::plan::Plan;
 use crate::snmp::{Limits, Oid};
 use pattern::Pattern;
 use rule::{Check, RowSet, Rule};
@@ -56,6 +57,8 @@ pub struct Pmd {
     pub sets: Vec<RowSet>,
     /// Numbers that must agree.
     pub checks: Vec<Check>,
+    /// Made when it is first needed: see [`crate::plan::plan`].
+    pub plan_of_device_1: OnceLock<Arc<Plan>>,
 }
 
 /// Which devices a mapping is for.
@@ -240,6 +243,7 @@ impl Pmd {
             fields: BTreeMap::new(),
             sets: Vec::new(),
             checks: Vec::new(),
+            plan_of_device_1: OnceLock::new(),
         }
     }
 }

@@ -10,7 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,10 +18,10 @@ use meterpost_wire::reading::Reading;
 use tokio::time::Instant;
 
 use crate::identify::{self, Identity, NotPrinter};
-use crate::normalise::{self, Subject, Trace};
+use crate::normalise::{self, Subject};
 use crate::plan::{self, Answers, Plan};
 use crate::pmd::{Choice, Library, guard};
-use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered};
+use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered, VarBind};
 pub use poll::Learned;
 use table::Table;
 
@@ -46,8 +46,6 @@ pub struct DeviceRead {
     pub reading: Reading,
     /// What makes the next reading short.
     pub learned: Learned,
-    /// The OIDs that won; `normalise::explain` tells of the others.
-    pub trace: Trace,
     /// Which mapping, and why.
     pub choice: Choice,
     /// Whether everything was asked, or only what can have changed.
@@ -110,14 +108,14 @@ async fn full<A: Agent>(
     }
     let answers = asking.answers;
     let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
-    let (reading, trace) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    let (reading, winners) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
     // what fell silent only now may be there the next time: nothing is to be concluded from it
     let newly_silent = answers.iter().any(|(context, oid, answer)| {
         matches!(answer, Err(Absent::NoAnswer)) && !learned.is_some_and(|before| before.was_silent(context, oid))
     });
     let full_at = Some(now).filter(|_| !cut_short && !newly_silent);
-    let learned = Learned::of(&pmd, &identity, answers, &trace, full_at);
-    Ok(DeviceRead { reading, learned, trace, choice, full: true })
+    let learned = Learned::of(&pmd, &identity, answers, &winners, full_at);
+    Ok(DeviceRead { reading, learned, choice, full: true })
 }
 
 /// The same plan in another context, for what the default one has no value of.
@@ -173,20 +171,19 @@ impl<'a, A: Agent> Asking<'a, A> {
 
     /// Exact objects that are not known yet.
     async fn get(&mut self, context: &str, oids: &[Oid]) -> Result<(), Unanswered> {
-        let mut asked = BTreeSet::new();
+        let mut asked = HashSet::new();
         let oids: Vec<Oid> = oids
             .iter()
             .filter(|oid| guard::refused(oid, false).is_none() && self.answers.get(context, oid).is_none())
-            .filter(|oid| asked.insert((*oid).clone()))
+            .filter(|oid| asked.insert(*oid))
             .cloned()
             .collect();
         if oids.is_empty() {
             return Ok(());
         }
         self.may_go_on()?;
-        for found in self.agent.get(context, &oids).await? {
-            self.answers.insert(context, found.oid, found.answer);
-        }
+        let found = self.agent.get(context, &oids).await?;
+        self.answers.extend(context, found.into_iter().map(|found| (found.oid, found.answer)));
         Ok(())
     }
 
@@ -194,20 +191,19 @@ impl<'a, A: Agent> Asking<'a, A> {
     async fn get_next(&mut self, context: &str, starts: &[Oid]) -> Result<Vec<Option<Oid>>, Unanswered> {
         self.may_go_on()?;
         let found = self.agent.get_next(context, starts).await?;
-        let mut ends = Vec::with_capacity(starts.len());
-        for found in found {
-            ends.push(match found.answer {
-                // an object that never answers has been named by the one asked, not by the one behind it
-                Err(_) => None,
-                Ok(value) if guard::refused(&found.oid, false).is_none() => {
-                    self.answers.insert(context, found.oid.clone(), Ok(value));
-                    Some(found.oid)
-                }
-                Ok(_) => Some(found.oid),
-            });
-        }
+        // an object that never answers has been named by the one asked, not by the one behind it
+        let end = |found: &VarBind| found.answer.is_ok().then(|| found.oid.clone());
+        let mut ends: Vec<Option<Oid>> = found.iter().map(end).collect();
         ends.resize(starts.len(), None);
+        self.keep(context, found);
         Ok(ends)
+    }
+
+    /// Keeps the values that were found, save those that must not even be seen.
+    fn keep(&mut self, context: &str, found: Vec<VarBind>) {
+        let may_be_kept = |found: &VarBind| found.answer.is_ok() && guard::refused(&found.oid, false).is_none();
+        let kept = found.into_iter().filter(may_be_kept).map(|found| (found.oid, found.answer));
+        self.answers.extend(context, kept);
     }
 
     fn may_go_on(&self) -> Result<(), Unanswered> {
@@ -218,7 +214,7 @@ impl<'a, A: Agent> Asking<'a, A> {
 
     /// Does what a plan says: learn rows, then fetch.
     async fn execute(&mut self, plan: &Plan, bulk: bool) -> Result<(), Unanswered> {
-        let mut tables: Vec<Table> = plan.walks.iter().map(|walk| Table::new(walk.clone(), bulk)).collect();
+        let mut tables: Vec<Table> = plan.walks.iter().map(|walk| Table::new(walk, bulk)).collect();
         if bulk {
             self.learn_by_bulk(&mut tables).await?;
         }
@@ -247,7 +243,7 @@ impl<'a, A: Agent> Asking<'a, A> {
     }
 
     /// Rows by GETNEXT, all tables in the same requests.
-    async fn learn(&mut self, tables: &mut [Table]) -> Result<(), Unanswered> {
+    async fn learn(&mut self, tables: &mut [Table<'_>]) -> Result<(), Unanswered> {
         for _ in 0..ROUNDS_MAX {
             let contexts: BTreeSet<String> = tables.iter().map(|table| table.walk.context.clone()).collect();
             let mut asked = false;
@@ -274,7 +270,7 @@ impl<'a, A: Agent> Asking<'a, A> {
     }
 
     /// Rows by GETBULK: columns of like length share a request of at most [`BULK_CELLS`] cells.
-    async fn learn_by_bulk(&mut self, tables: &mut [Table]) -> Result<(), Unanswered> {
+    async fn learn_by_bulk(&mut self, tables: &mut [Table<'_>]) -> Result<(), Unanswered> {
         for _ in 0..ROUNDS_MAX {
             let mut open: Vec<(usize, String, Oid)> = Vec::new();
             for table in tables.iter() {
@@ -308,13 +304,13 @@ impl<'a, A: Agent> Asking<'a, A> {
         context: &str,
         starts: &[Oid],
         rows: usize,
-        tables: &mut [Table],
+        tables: &mut [Table<'_>],
     ) -> Result<(), Unanswered> {
         self.may_go_on()?;
         let repetitions = u16::try_from(rows).unwrap_or(u16::MAX);
         let found = self.agent.get_bulk(context, starts, repetitions).await?;
         let mut at = starts.to_vec();
-        for (n, found) in found.into_iter().enumerate() {
+        for (n, found) in found.iter().enumerate() {
             let start = &mut at[n % starts.len()];
             let end = found.answer.is_ok().then_some(&found.oid);
             for table in tables.iter_mut().filter(|table| table.walk.context == context) {
@@ -322,11 +318,9 @@ impl<'a, A: Agent> Asking<'a, A> {
             }
             if found.answer.is_ok() {
                 start.clone_from(&found.oid);
-                if guard::refused(&found.oid, false).is_none() {
-                    self.answers.insert(context, found.oid, found.answer);
-                }
             }
         }
+        self.keep(context, found);
         Ok(())
     }
 }

@@ -197,6 +197,11 @@ impl Site {
         Ok(RunLock::take(self.store.directory(), half)?)
     }
 
+    /// Whether any device was ever read.
+    pub fn knows_devices(&self) -> Result<bool, SiteError> {
+        Ok(self.store.read(memory::count)? > 0)
+    }
+
     /// The device that was last read at this address.
     pub fn known_at(&self, address: &str, port: u16) -> Result<Option<Known>, SiteError> {
         let keyring = &self.unlocked()?.keyring;

@@ -70,14 +70,20 @@ pub async fn read(reader: &Reader, sighting: &Sighting, known: Option<&Known>) -
         traffic += session.traffic();
         match read {
             Ok(read) => {
-                return Found::Printer(Box::new(Printer {
+                let mut printer = Printer {
                     address,
                     credential: credential.name.clone(),
                     traffic,
-                    mapping_reason: read.as_ref().map(|read| read.choice.reason.clone()).unwrap_or_default(),
-                    reading: read.as_ref().map(|read| read.reading.clone()),
-                    lessons: read.map(|read| Lessons::of(&session, read.learned)),
-                }));
+                    mapping_reason: String::new(),
+                    reading: None,
+                    lessons: None,
+                };
+                if let Some(DeviceRead { reading, learned, choice, .. }) = read {
+                    printer.mapping_reason = choice.reason;
+                    printer.reading = Some(reading);
+                    printer.lessons = Some(Lessons::of(&session, learned));
+                }
+                return Found::Printer(Box::new(printer));
             }
             Err(NotRead::NotPrinter(why)) => {
                 let detail = description(sighting).map_or_else(|| why.to_string(), |text| format!("{text} ({why})"));
@@ -108,7 +114,7 @@ async fn read_with(
     if reader.identify_only {
         return read::identify(session, &reader.library).await.map(|_| None);
     }
-    let lessons = known.and_then(|known| Lessons::deserialize(&known.learned).ok());
+    let lessons: Option<Lessons> = known.and_then(|known| serde_json::from_str(&known.learned).ok());
     if let Some(lessons) = &lessons {
         lessons.borne.into_iter().for_each(|borne| session.bear(borne));
     }
@@ -130,9 +136,9 @@ impl Lessons {
         Self { read, borne: session.borne() }
     }
 
-    /// In the memory's format; what cannot be written is learned again.
-    pub fn to_value(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
+    /// As the memory keeps it; what cannot be written is learned again.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! A value on its way through a rule, and the transforms that it passes.
 
+use std::borrow::Cow;
+
 use meterpost_wire::reading::Coded;
 
 use super::text::{self, Charset};
@@ -75,6 +77,19 @@ impl Datum {
         }
     }
 
+    /// As one clean line of that text, borrowed where it is one already.
+    pub fn line(&self, declared: Option<Charset>) -> Cow<'_, str> {
+        match self {
+            Self::Bytes(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => text::cleaned(text),
+                Err(_) => Cow::Owned(text::clean(&text::decode(bytes, None, declared))),
+            },
+            Self::Text(text) => text::cleaned(text),
+            Self::Label(coded) => text::cleaned(&coded.label),
+            other => Cow::Owned(other.text(declared)),
+        }
+    }
+
     /// As a number: any numeric type, and text that is nothing but a number.
     pub fn number(&self) -> Option<f64> {
         match self {
@@ -94,7 +109,7 @@ impl Datum {
             Scalar::Number(n) => self.number() == Some(*n as f64),
             Scalar::Float(n) => self.number() == Some(*n),
             Scalar::Text(wanted) => {
-                let (own, wanted) = (text::clean(&self.text(declared)), wanted.trim());
+                let (own, wanted) = (self.line(declared), wanted.trim());
                 // the same letters, or the same ones of a script that is dearer to fold
                 let folds = || !(own.is_ascii() && wanted.is_ascii()) && own.to_lowercase() == wanted.to_lowercase();
                 own.eq_ignore_ascii_case(wanted) || folds()
@@ -107,7 +122,7 @@ impl Datum {
         match test {
             Test::Is(list) => list.iter().any(|one| self.is(one, declared)),
             Test::Not(list) => !list.iter().any(|one| self.is(one, declared)),
-            Test::Match(pattern) => pattern.is_match(&text::clean(&self.text(declared))),
+            Test::Match(pattern) => pattern.is_match(&self.line(declared)),
             Test::Present(present) => *present,
         }
     }
@@ -148,7 +163,7 @@ impl Datum {
                 Self::Text(pair(&text(&self), key).ok_or_else(|| Lost::NotSupported(format!("no `{key}` in it")))?)
             }
             Step::Match(pattern) => {
-                let text = text::clean(&text(&self));
+                let text = self.line(declared);
                 let found =
                     pattern.captures(&text).ok_or_else(|| Lost::NotSupported(format!("no `{pattern}` in it")))?;
                 let part =
@@ -156,14 +171,14 @@ impl Datum {
                 Self::Text(part.map(|part| part.as_str().to_owned()).unwrap_or_default())
             }
             Step::Cut(patterns) => {
-                let mut text = text::clean(&text(&self));
+                let mut text = self.line(declared).into_owned();
                 for pattern in patterns {
                     text = pattern.replace_all(&text, "").into_owned();
                 }
                 Self::Text(text)
             }
             Step::Words(list) => {
-                let text = text::clean(&text(&self));
+                let text = self.line(declared);
                 let word =
                     list.find(&text).ok_or_else(|| Lost::NotSupported(format!("no word of `{}` in it", list.name)))?;
                 Self::Text(word.to_owned())
@@ -173,7 +188,7 @@ impl Datum {
                 _ => return Err(rejected("no number", &self)),
             },
             Step::Map(pairs, otherwise) => {
-                let (own, number) = (text::clean(&text(&self)).to_lowercase(), self.number());
+                let (own, number) = (self.line(declared).to_lowercase(), self.number());
                 let hit = pairs.iter().find(|pair| own == pair.from || (number.is_some() && number == pair.number));
                 match (hit.map(|pair| &pair.to), otherwise) {
                     (Some(to), _) | (None, Some(to)) => Self::from(to),
@@ -209,7 +224,7 @@ impl Datum {
             {
                 bytes.iter().map(|b| format!("{b:02x}")).collect()
             }
-            other => text::clean(&other.text(declared)),
+            other => other.line(declared).into_owned(),
         };
         let cut: String = text.chars().take(80).collect();
         format!("`{cut}`")

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::datum::{Datum, Lost};
 pub use super::kind::{Kind, kind_of};
 use super::text::{self, Charset};
-use super::trace::{Fate, Trace, Tracing, Tried, trace_key};
+use super::trace::{Asked, Fate, Trace, Tracing, Tried, Winner};
 use crate::identify::Identity;
 use crate::plan::Answers;
 use crate::pmd::Pmd;
@@ -74,6 +74,7 @@ pub struct Evaluator<'a> {
     charset: Option<Charset>,
     tracing: Tracing,
     fields: RefCell<BTreeMap<&'a str, Slot>>,
+    winners: RefCell<Vec<Winner>>,
     trace: RefCell<Trace>,
 }
 
@@ -88,6 +89,7 @@ impl<'a> Evaluator<'a> {
             charset: None,
             tracing,
             fields: RefCell::default(),
+            winners: RefCell::default(),
             trace: RefCell::default(),
         };
         let number = evaluator.field("let.charset", Kind::Any).and_then(|won| won.value.number());
@@ -110,9 +112,9 @@ impl<'a> Evaluator<'a> {
         self.charset
     }
 
-    /// What was tried.
-    pub fn into_trace(self) -> Trace {
-        self.trace.into_inner()
+    /// What won and what was tried, the one or the other as [`Tracing`] says.
+    pub fn into_traces(self) -> (Vec<Winner>, Trace) {
+        (self.winners.into_inner(), self.trace.into_inner())
     }
 
     /// The value of a field, found once.
@@ -138,7 +140,7 @@ impl<'a> Evaluator<'a> {
             };
         }
         self.fields.borrow_mut().insert(name, Slot::Open);
-        let done = self.first(rules, kind, None, || name.clone()).map(Rc::new);
+        let done = self.first(rules, kind, Asked::Field(name)).map(Rc::new);
         let won = done.as_ref().ok().cloned();
         self.fields.borrow_mut().insert(name, Slot::Done(done));
         won
@@ -146,7 +148,8 @@ impl<'a> Evaluator<'a> {
 
     /// The value of a column of a row.
     pub fn cell(&self, row: Row<'_>, column: &str, kind: Kind) -> Option<Won> {
-        self.first(row.set.column(column), kind, Some(row), || trace_key(row, column)).ok()
+        let (column, rules) = row.set.columns.iter().find(|(own, _)| *own == column)?;
+        self.first(rules, kind, Asked::Cell(row, column)).ok()
     }
 
     /// The rows of a set: those with a cell in one of its `rows` columns that pass its filters.
@@ -185,15 +188,13 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The first rule that gives a value. `key` names the field in the trace.
-    fn first(&self, rules: &[Arc<Rule>], kind: Kind, row: Option<Row<'_>>, key: impl FnOnce() -> String) -> First {
+    /// The first rule that gives a value.
+    fn first(&self, rules: &[Arc<Rule>], kind: Kind, asked: Asked<'_>) -> First {
+        let row = asked.row();
         let mut tried = Vec::new();
         let all = self.tracing == Tracing::Everything;
         let mut keep = |rule: &Rule, oids: &[Oid], fate: Fate| {
-            if all || matches!(fate, Fate::Won(_)) {
-                let rule = if all { self.rule_name(rule) } else { String::new() };
-                tried.push(Tried { rule, oids: oids.to_vec(), fate });
-            }
+            tried.push(Tried { rule: self.rule_name(rule), oids: oids.to_vec(), fate });
         };
         let mut first: First = Err(None);
         let mut stopped = false;
@@ -222,8 +223,11 @@ impl<'a> Evaluator<'a> {
             match self.value(rule, kind, row) {
                 Ok((list, oids)) => {
                     let won = self.won(rule, list, oids);
-                    let shown = if all { won.value.shown(self.charset) } else { String::new() };
-                    keep(rule, &won.oids, Fate::Won(shown));
+                    if all {
+                        keep(rule, &won.oids, Fate::Won(won.value.shown(self.charset)));
+                    } else {
+                        self.winners.borrow_mut().push(asked.winner(&won.oids));
+                    }
                     first = Ok(won);
                 }
                 Err(lost) => {
@@ -236,7 +240,7 @@ impl<'a> Evaluator<'a> {
             }
         }
         if !tried.is_empty() {
-            self.trace.borrow_mut().fields.insert(key(), tried);
+            self.trace.borrow_mut().fields.insert(asked.key(), tried);
         }
         first
     }
@@ -351,7 +355,7 @@ impl<'a> Evaluator<'a> {
                 if let Datum::Label(_) = datum {
                     return Ok(datum);
                 }
-                let mut text = text::clean(&datum.text(self.charset));
+                let mut text = datum.line(self.charset).into_owned();
                 if self.words.find("placeholders", &text).is_some() {
                     return Err(Lost::NotSupported(self.worded(|| format!("`{text}` says nothing"))));
                 }
@@ -392,7 +396,7 @@ impl<'a> Evaluator<'a> {
             Source::Column(column) => self.column(column, context),
             Source::Cell(base, lookup) => {
                 let index = row.map_or(&[][..], |row| row.index);
-                let (datum, oid) = self.read(base.join(index), context)?;
+                let (datum, oid) = self.read(base.arcs(), index, context)?;
                 match lookup {
                     None => Ok((vec![datum], vec![oid])),
                     Some(at) => self.look_up(at, &datum, index, context),
@@ -422,7 +426,7 @@ impl<'a> Evaluator<'a> {
     fn get(&self, oids: &[Template], context: Option<&str>) -> Raw {
         let mut worst = Lost::NotSupported(self.worded(|| "no such object".to_owned()));
         for template in oids {
-            match self.read(template.oid(self.identity.device), context) {
+            match self.read(&template.arcs(self.identity.device), &[], context) {
                 Ok((datum, oid)) => return Ok((vec![datum], vec![oid])),
                 Err(lost @ Lost::NoAnswer(_)) => worst = lost,
                 Err(_) => {}
@@ -431,20 +435,21 @@ impl<'a> Evaluator<'a> {
         Err(worst)
     }
 
-    fn read(&self, oid: Oid, context: Option<&str>) -> Result<(Datum, Oid), Lost> {
+    fn read(&self, column: &[u32], index: &[u32], context: Option<&str>) -> Result<(Datum, Oid), Lost> {
         let mut silent = false;
         for context in self.contexts(context) {
-            match self.answers.get(context, &oid) {
-                Some(Ok(Value::Nothing)) | None => {}
-                Some(Ok(value)) => return Ok((Datum::from(value), oid)),
-                Some(Err(Absent::NoAnswer | Absent::Refused)) => silent = true,
-                Some(Err(_)) => {}
+            match self.answers.cell(context, column, index) {
+                Some((_, Ok(Value::Nothing))) | None => {}
+                Some((oid, Ok(value))) => return Ok((Datum::from(value), oid.clone())),
+                Some((_, Err(Absent::NoAnswer | Absent::Refused))) => silent = true,
+                Some((_, Err(_))) => {}
             }
         }
+        let oid = || Oid::new(column).join(index);
         Err(if silent {
-            Lost::NoAnswer(format!("{oid} got no answer"))
+            Lost::NoAnswer(format!("{} got no answer", oid()))
         } else {
-            Lost::NotSupported(self.worded(|| format!("no {oid}")))
+            Lost::NotSupported(self.worded(|| format!("no {}", oid())))
         })
     }
 
@@ -521,7 +526,7 @@ impl<'a> Evaluator<'a> {
         };
         // a table below a device index is looked up under the one of this very row
         let device = if index.len() > 1 { index[0] } else { self.identity.device };
-        let (datum, oid) = self.read(at.with_value(device, number as u32), context)?;
+        let (datum, oid) = self.read(at.with_value(device, number as u32).arcs(), &[], context)?;
         Ok((vec![datum], vec![oid]))
     }
 
@@ -530,7 +535,7 @@ impl<'a> Evaluator<'a> {
         let mut known = true;
         for filter in filters {
             let at = filter.arcs.map_or(index, |arcs| &index[..arcs.min(index.len())]);
-            match self.read(filter.column.join(at), context) {
+            match self.read(filter.column.arcs(), at, context) {
                 Ok((datum, _)) if !datum.passes(&filter.test, self.charset) => return Some(false),
                 Err(Lost::NoAnswer(_)) => known = false,
                 Err(_) if !filter.or_absent => return Some(false),

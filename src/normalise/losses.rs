@@ -34,7 +34,7 @@ fn check_lossy(pmd: &str, walk: &str, lost: &[&str], expected: Option<u64>) {
     let subject = super::Subject { address: "127.0.0.9", read_at: now, pack: 0, cut_short: false };
     let identity = crate::identify::identity(&answers, 1);
     let pmd = library.get("test/it").expect("it loads");
-    let (reading, trace) = super::normalise(pmd, &identity, &answers, &library.words, &subject);
+    let (reading, trace) = super::explain(pmd, &identity, &answers, &library.words, &subject);
     let value = reading.counters.iter().flat_map(BTreeMap::values).map(|count| count.value).next();
     assert_eq!(value, expected, "without {lost:?}: {trace:#?}");
     let silent = reading.gaps.iter().any(|gap| gap.reason == meterpost_wire::reading::GapReason::NoAnswer);

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use meterpost_wire::reading::Reading;
 
 use crate::identify;
-use crate::plan::Answers;
 use crate::pmd::Library;
 use crate::read;
 use crate::snmp::recording::Recording;
@@ -469,17 +468,4 @@ fn a_rule_that_no_device_has_proven_says_so_and_stop_ends_the_list() {
 fn a_field_that_refers_to_itself_has_no_value() {
     let pmd = "[let]\na = { use = \"let.b\" }\nb = { use = \"let.a\" }\n[identity]\nvendor = { use = \"let.a\" }";
     check(pmd, "", &[]);
-}
-
-#[test]
-fn a_stored_answer_reads_back_as_it_was() {
-    let mut answers = Answers::default();
-    let walk =
-        "1.3.6.1.2.1.1.1.0|4x|00ff7c\n1.3.6.1.2.1.1.2.0|6|1.3.6\n1.3.6.1.2.1.1.3.0|67|5\n1.3.6.1.2.1.1.9.0|64|10.0.0.1";
-    for (oid, value) in Recording::parse(walk).unwrap().objects("") {
-        answers.insert("Jetdirect", oid.clone(), Ok(value.clone()));
-    }
-    answers.insert("", "1.3.6.1.2.1.1.7.0".parse().unwrap(), Err(crate::snmp::Absent::NoAnswer));
-    let text = serde_json::to_string(&answers).unwrap();
-    assert_eq!(serde_json::from_str::<Answers>(&text).unwrap(), answers);
 }

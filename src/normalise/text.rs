@@ -1,6 +1,8 @@
 //! Bytes of a device as text (trap T9): strict UTF-8 first, because a single-byte charset accepts everything; then the
 //! charset that the mapping or the device declares; then Latin-1. Then NULs, outer blanks and control characters go.
 
+use std::borrow::Cow;
+
 use encoding_rs::Encoding;
 
 /// How bytes are text.
@@ -96,6 +98,26 @@ pub fn decode(bytes: &[u8], forced: Option<Charset>, declared: Option<Charset>) 
 
 /// One line of text without NULs, control characters and outer blanks; runs of blanks become one.
 pub fn clean(text: &str) -> String {
+    cleaned(text).into_owned()
+}
+
+/// The same, borrowed where nothing is to be cleaned.
+pub fn cleaned(text: &str) -> Cow<'_, str> {
+    if is_clean(text.as_bytes()) { Cow::Borrowed(text) } else { Cow::Owned(without_dirt(text)) }
+}
+
+/// Whether these are printable ASCII with single blanks between the words, as nearly all texts are.
+fn is_clean(bytes: &[u8]) -> bool {
+    let mut before = b' ';
+    let fits = |byte: &u8| {
+        let fits = matches!(byte, b'!'..=b'~') || (*byte == b' ' && before != b' ');
+        before = *byte;
+        fits
+    };
+    bytes.iter().all(fits) && bytes.last() != Some(&b' ')
+}
+
+fn without_dirt(text: &str) -> String {
     let text = text.split('\0').next().unwrap_or_default();
     let is_blank = |c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}' || c == '\u{fffd}';
     let mut line = String::with_capacity(text.len());

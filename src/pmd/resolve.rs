@@ -6,7 +6,7 @@ mod term;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use meterpost_wire::counters::CounterKey;
@@ -114,6 +114,7 @@ pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words, prov
         fields,
         sets,
         checks,
+        plan_of_device_1: OnceLock::new(),
     };
     let mut faults = resolver.faults;
     faults.sort_by_key(|fault| fault.at.start);

@@ -29,16 +29,17 @@ pub enum Part {
 impl Template {
     /// The OID for a device; `{value}` ends it, so this is also what lies above such a cell.
     pub fn oid(&self, device: u32) -> Oid {
-        let arcs: Vec<u32> = self
-            .0
-            .iter()
-            .map_while(|part| match part {
-                Part::Arc(arc) => Some(*arc),
-                Part::Device => Some(device),
-                Part::Value | Part::Any => None,
-            })
-            .collect();
-        Oid::new(&arcs)
+        Oid::new(&self.arcs(device))
+    }
+
+    /// The arcs of that OID.
+    pub fn arcs(&self, device: u32) -> Vec<u32> {
+        let arc = |part: &Part| match part {
+            Part::Arc(arc) => Some(*arc),
+            Part::Device => Some(device),
+            Part::Value | Part::Any => None,
+        };
+        self.0.iter().map_while(arc).collect()
     }
 
     /// The OID with `{value}` filled in.

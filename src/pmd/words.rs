@@ -72,7 +72,8 @@ impl Words {
         for (name, list) in raw {
             let mut words = Vec::new();
             for word in list.words {
-                let of: Result<Vec<Word>, String> = word.of.iter().map(|text| Word::new(list.by, text, proven)).collect();
+                let of: Result<Vec<Word>, String> =
+                    word.of.iter().map(|text| Word::new(list.by, text, proven)).collect();
                 words.push((word.is, of.map_err(|error| format!("list `{name}`: {error}"))?));
             }
             lists.insert(name.clone(), Arc::new(WordList { name, words }));

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::table::ROWS_MAX;
 use super::{Asking, DeviceRead, NotRead};
 use crate::identify::{self, Identity};
-use crate::normalise::{self, Fate, Subject, Trace};
-use crate::plan::{self, Answers, Walk};
+use crate::normalise::{self, Subject, Winner};
+use crate::plan::{self, Answers, Walk, answers};
 use crate::pmd::{Library, Pmd};
 use crate::snmp::{Absent, Agent, Oid, Unanswered, Value};
 
@@ -30,8 +30,10 @@ pub struct Learned {
     /// When everything was last read and answered; none when something was lost, and then the next reading asks it all.
     pub full_at: Option<Timestamp>,
     /// Objects whose values change, with their context.
+    #[serde(with = "answers::named")]
     changing: Vec<(String, Oid)>,
     /// The objects that say which device it is.
+    #[serde(with = "answers::named")]
     serial: Vec<(String, Oid)>,
     /// Everything as last answered.
     pub answers: Answers,
@@ -43,19 +45,20 @@ impl Learned {
         pmd: &Pmd,
         identity: &Identity,
         answers: Answers,
-        trace: &Trace,
+        winners: &[Winner],
         full_at: Option<Timestamp>,
     ) -> Self {
         let mut changing = BTreeSet::new();
         let mut serial = Vec::new();
-        for (field, tried) in &trace.fields {
-            let won = tried.iter().filter(|tried| matches!(tried.fate, Fate::Won(_))).flat_map(|tried| &tried.oids);
-            for oid in won {
+        for winner in winners {
+            let is_serial = winner.section.is_none() && winner.name == "identity.serial_number";
+            let is_changing = changes(winner) || (winner.section.is_none() && is_checked(pmd, &winner.name));
+            for oid in winner.oids.iter().filter(|_| is_serial || is_changing) {
                 let context = context_of(&answers, oid);
-                if field == "identity.serial_number" {
+                if is_serial {
                     serial.push((context.clone(), oid.clone()));
                 }
-                if changes(field) || is_checked(pmd, field) {
+                if is_changing {
                     changing.insert((context, oid.clone()));
                 }
             }
@@ -76,15 +79,16 @@ impl Learned {
     }
 }
 
-/// Whether a field's values change from reading to reading; names, types and capacities do not, and are checked again
-/// by the weekly full reading.
-fn changes(field: &str) -> bool {
-    let column = field.rsplit('.').next().unwrap_or_default();
-    field.starts_with("counters.")
-        || field.starts_with("status.")
-        || field.starts_with("alerts.")
-        || matches!(column, "level" | "percent" | "impressions_remaining" | "impressions_since_installed")
-        || (field.starts_with("covers.") && column == "status")
+/// Whether a value changes from reading to reading; names, types and capacities do not, and are checked again by the
+/// weekly full reading.
+fn changes(winner: &Winner) -> bool {
+    let name = &*winner.name;
+    let column = name.rsplit('.').next().unwrap_or_default();
+    matches!(column, "level" | "percent" | "impressions_remaining" | "impressions_since_installed")
+        || match winner.section {
+            None => name.starts_with("counters.") || name.starts_with("status."),
+            Some(section) => section == "alerts" || (section == "covers" && column == "status"),
+        }
 }
 
 /// Whether a counter is checked against it: an old part beside a new total would make both suspect.
@@ -124,8 +128,8 @@ pub(super) async fn again<A: Agent>(
     wanted.extend(learned.changing.iter().cloned());
     asking.fetch(&wanted).await?;
     // the cells of known alerts came with the rest, as if nothing changed; GETNEXT tells whether it did
-    let alerts: Vec<Walk> =
-        plan::plan(&pmd, learned.device).walks.into_iter().filter(|walk| walk.columns.contains(&severity())).collect();
+    let plan = plan::plan(&pmd, learned.device);
+    let alerts: Vec<&Walk> = plan.walks.iter().filter(|walk| walk.columns.contains(&severity())).collect();
     let mut cut_short = false;
     for walk in &alerts {
         cut_short |= find_alerts(&mut asking, walk, &learned.answers).await.is_err();
@@ -146,9 +150,9 @@ pub(super) async fn again<A: Agent>(
         return Ok(None);
     }
     let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
-    let (reading, trace) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
-    let learned = Learned::of(&pmd, &identity, answers, &trace, Some(full_at).filter(|_| !lost));
-    Ok(Some(DeviceRead { reading, learned, trace, choice, full: false }))
+    let (reading, winners) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    let learned = Learned::of(&pmd, &identity, answers, &winners, Some(full_at).filter(|_| !lost));
+    Ok(Some(DeviceRead { reading, learned, choice, full: false }))
 }
 
 fn severity() -> Oid {

@@ -13,9 +13,9 @@ const GUESSES_MAX: usize = 20;
 
 /// A table being learned.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct Table<'a> {
     /// What is read.
-    pub walk: Walk,
+    pub walk: &'a Walk,
     /// Its columns, in the order of the walk.
     pub columns: Vec<Column>,
 }
@@ -39,9 +39,9 @@ pub struct Column {
     rounds: u32,
 }
 
-impl Table {
+impl<'a> Table<'a> {
     /// Nothing is known yet. With `bulk` every column looks for its own rows, as GETBULK gives them anyway.
-    pub fn new(walk: Walk, bulk: bool) -> Self {
+    pub fn new(walk: &'a Walk, bulk: bool) -> Self {
         let columns = walk.columns.iter().enumerate().map(|(n, base)| Column::new(base, &walk.prefix, bulk || n == 0));
         let columns = columns.collect();
         Self { walk, columns }
@@ -49,11 +49,16 @@ impl Table {
 
     /// Where GETNEXT shall start next; empty when all is known.
     pub fn starts(&self) -> Vec<Oid> {
-        self.columns.iter().flat_map(|column| column.starts(&self.walk)).collect()
+        self.columns.iter().flat_map(|column| column.starts(self.walk)).collect()
     }
 
     /// Takes what a GETNEXT found.
     pub fn take(&mut self, start: &Oid, found: Option<&Oid>) {
+        // all columns are of one entry: nearly every start is another table's
+        let entry = self.walk.columns.first().and_then(|column| column.arcs().split_last());
+        if entry.is_none_or(|(_, entry)| !start.arcs().starts_with(entry)) {
+            return;
+        }
         for column in self.columns.iter_mut().filter(|column| start.is_under(&column.root)) {
             let found = found.filter(|oid| oid.is_under(&column.root) && *oid > start && *oid != &column.root).cloned();
             column.probes.insert(start.clone(), found);
@@ -176,7 +181,7 @@ impl Column {
             return starts;
         }
         let guesses = (walk.expect << self.rounds.min(4)).clamp(1, GUESSES_MAX);
-        let (stem, from) = match self.cursor.behind(&self.base) {
+        let (mut index, from) = match self.cursor.behind(&self.base) {
             Some(index) if self.cursor != self.root => match index.split_last() {
                 Some((last, stem)) => (stem.to_vec(), last.saturating_add(1)),
                 None => (walk.guess.clone(), 1),
@@ -184,7 +189,9 @@ impl Column {
             _ => (walk.guess.clone(), 1),
         };
         for guess in (from..).take(guesses) {
-            starts.push(self.base.join(&stem).join(&[guess]));
+            index.push(guess);
+            starts.push(self.base.join(&index));
+            index.pop();
         }
         starts.retain(|start| !self.probes.contains_key(start));
         starts

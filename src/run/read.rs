@@ -270,7 +270,8 @@ async fn gather_all(
             identify_only: false,
         });
         let tally = Arc::new(Mutex::new(Tally::default()));
-        let looking_up = Arc::new(Semaphore::new(1));
+        // a site that knows nobody yet has nothing to look up
+        let looking_up = site.knows_devices().map_err(failed)?.then(|| Arc::new(Semaphore::new(1)));
         let mut asked = Vec::new();
         let mut sections = Sections { unresolved, ..Sections::default() };
         for Plan { targets, options, window, sections: of_plan } in plans {
@@ -291,7 +292,7 @@ async fn gather_all(
                 config.limits.devices_in_flight,
                 |sighting| {
                     let (site, reader, tally) = (Arc::clone(site), Arc::clone(&reader), Arc::clone(&tally));
-                    tell_device(site, reader, tally, tell.clone(), Arc::clone(&looking_up), sighting)
+                    tell_device(site, reader, tally, tell.clone(), looking_up.clone(), sighting)
                 },
                 |address, why| tally.lock().unwrap_or_else(PoisonError::into_inner).unread(address, why),
                 |progress| bar.show(progress),
@@ -349,11 +350,14 @@ async fn tell_device(
     reader: Arc<Reader>,
     tally: Arc<Mutex<Tally>>,
     tell: mpsc::Sender<Told>,
-    looking_up: Arc<Semaphore>,
+    looking_up: Option<Arc<Semaphore>>,
     sighting: sweep::Sighting,
 ) -> bool {
     let at = sighting.address;
-    let known = known_at(&site, at, &looking_up).await;
+    let known = match &looking_up {
+        Some(looking_up) => known_at(&site, at, looking_up).await,
+        None => None,
+    };
     let found = gather::read(&reader, &sighting, known.as_ref()).await;
     let printer = {
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -366,8 +370,7 @@ async fn tell_device(
     let Printer { address, credential, reading: Some(reading), lessons, .. } = *printer else { return true };
     // without a taker the error of the sealing says why
     let Ok(place) = tell.reserve().await else { return true };
-    // the memory's format takes five times the room: only now
-    let learned = lessons.map(|lessons| lessons.to_value()).unwrap_or_default();
+    let learned = lessons.map(|lessons| lessons.to_text()).unwrap_or_default();
     let reached = Reached { address: address.ip().to_string(), port: address.port(), credential, learned };
     place.send(Told::Device(Box::new(Gathered { reading, reached: Some(reached) })));
     true

@@ -29,10 +29,7 @@ impl Oid {
 
     /// This OID with more arcs behind it.
     pub fn join(&self, more: &[u32]) -> Self {
-        let mut arcs = Vec::with_capacity(self.0.len() + more.len());
-        arcs.extend_from_slice(&self.0);
-        arcs.extend_from_slice(more);
-        Self::new(&arcs)
+        Self(self.0.iter().chain(more).take(ARCS_MAX).copied().collect())
     }
 
     /// Whether `self` is `root` or lies under it.

@@ -127,14 +127,17 @@ impl Agent for Recording {
 
 fn object(line: &str) -> Result<(Oid, Value), String> {
     let mut parts = line.splitn(3, '|');
-    let (Some(oid), Some(kind), Some(value)) = (parts.next(), parts.next(), parts.next()) else {
+    let (Some(oid), Some(kind), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
         return Err("not an object: `OID|type|value` would be".to_owned());
     };
-    let oid: Oid = oid.trim().parse().map_err(|error: super::oid::BadOid| error.to_string())?;
+    Ok((oid.trim().parse().map_err(|error: super::oid::BadOid| error.to_string())?, value(kind, text)?))
+}
+
+fn value(kind: &str, value: &str) -> Result<Value, String> {
     let number =
         |what: &str| -> Result<u64, String> { value.trim().parse().map_err(|_| format!("`{value}` is no {what}")) };
     let bytes = || hex(value).ok_or_else(|| format!("`{value}` is not pairs of hex digits"));
-    let value = match kind {
+    Ok(match kind {
         "2" => Value::Integer(value.trim().parse().map_err(|_| format!("`{value}` is no INTEGER"))?),
         "4" => Value::Octets(value.as_bytes().to_vec()),
         "4x" => Value::Octets(bytes()?),
@@ -153,39 +156,80 @@ fn object(line: &str) -> Result<(Oid, Value), String> {
         "68" => Value::Opaque(value.as_bytes().to_vec()),
         "68x" => Value::Opaque(bytes()?),
         other => return Err(format!("type `{other}`: 2 4 4x 5 6 64 65 66 67 68 70 are known")),
-    };
-    Ok((oid, value))
+    })
 }
 
-/// An object as a line, also one without a value: `OID|-|reason`. Strings are always hex.
-pub fn line(oid: &Oid, answer: &Answer) -> String {
-    let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
-    let hex = |bytes: &[u8]| bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>();
+/// Appends `type|value`, also of an object without one: `-|reason`. A string is hex unless it is plain ASCII.
+pub fn push_answer(text: &mut String, answer: &Answer) {
     match answer {
-        Ok(Value::Integer(n)) => format!("{oid}|2|{n}"),
-        Ok(Value::Octets(bytes)) => format!("{oid}|4x|{}", hex(bytes)),
-        Ok(Value::Nothing) => format!("{oid}|5|"),
-        Ok(Value::Oid(value)) => format!("{oid}|6|{value}"),
-        Ok(Value::IpAddress([a, b, c, d])) => format!("{oid}|64|{a}.{b}.{c}.{d}"),
-        Ok(Value::Counter(n)) => format!("{oid}|70|{n}"),
-        Ok(Value::Gauge(n)) => format!("{oid}|66|{n}"),
-        Ok(Value::TimeTicks(n)) => format!("{oid}|67|{n}"),
-        Ok(Value::Opaque(bytes)) => format!("{oid}|68x|{}", hex(bytes)),
+        Ok(Value::Integer(n)) => {
+            text.push_str(if *n < 0 { "2|-" } else { "2|" });
+            push_number(text, n.unsigned_abs());
+        }
+        Ok(Value::Octets(bytes)) => match std::str::from_utf8(bytes) {
+            Ok(plain)
+                if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'|' | b'"' | b'\\')) =>
+            {
+                text.push_str("4|");
+                text.push_str(plain);
+            }
+            _ => {
+                text.push_str("4x|");
+                push_hex(text, bytes);
+            }
+        },
+        Ok(Value::Nothing) => text.push_str("5|"),
+        Ok(Value::Oid(value)) => text.push_str(&format!("6|{value}")),
+        Ok(Value::IpAddress([a, b, c, d])) => text.push_str(&format!("64|{a}.{b}.{c}.{d}")),
+        Ok(Value::Counter(n)) => {
+            text.push_str("70|");
+            push_number(text, *n);
+        }
+        Ok(Value::Gauge(n)) => {
+            text.push_str("66|");
+            push_number(text, *n);
+        }
+        Ok(Value::TimeTicks(n)) => {
+            text.push_str("67|");
+            push_number(text, u64::from(*n));
+        }
+        Ok(Value::Opaque(bytes)) => {
+            text.push_str("68x|");
+            push_hex(text, bytes);
+        }
         Err(absent) => {
-            let word = ABSENT.iter().find(|(_, known)| known == absent).map_or("refused", |(word, _)| word);
-            format!("{oid}|-|{word}")
+            text.push_str("-|");
+            text.push_str(ABSENT.iter().find(|(_, known)| known == absent).map_or("refused", |(word, _)| word));
         }
     }
 }
 
-/// Reads a line of [`line()`].
-pub fn answer(line: &str) -> Result<(Oid, Answer), String> {
-    if let Some((oid, word)) = line.split_once("|-|") {
-        let oid = oid.parse().map_err(|error: super::oid::BadOid| error.to_string())?;
-        let absent = ABSENT.iter().find(|(known, _)| *known == word).map(|(_, absent)| *absent);
-        return Ok((oid, Err(absent.ok_or_else(|| format!("`{word}` is no reason"))?)));
+/// Reads what [`push_answer`] wrote.
+pub fn answer(kind: &str, text: &str) -> Result<Answer, String> {
+    if kind != "-" {
+        return value(kind, text).map(Ok);
     }
-    object(line).map(|(oid, value)| (oid, Ok(value)))
+    let absent = ABSENT.iter().find(|(known, _)| *known == text).map(|(_, absent)| Err(*absent));
+    absent.ok_or_else(|| format!("`{text}` is no reason"))
+}
+
+/// Appends a number. By hand, because a device's answers are a thousand of them, and formatting takes four times as long.
+pub fn push_number(text: &mut String, number: u64) {
+    let (mut digits, mut at, mut rest) = ([0; 20], 20, number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    text.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
+    text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 const ABSENT: [(&str, Absent); 5] = [

@@ -187,7 +187,9 @@ impl Session {
             return Ok(oids.iter().map(|oid| absent(oid, Absent::NoAnswer)).collect());
         }
         for (answer, oid) in answers.iter_mut().zip(oids) {
-            if async_snmp::Oid::from_slice(oid.arcs()).validate_for_wire().is_err() {
+            // nearly all begin so, and to ask the library costs a copy
+            let plain = oid.arcs().starts_with(&[1, 3, 6]);
+            if !plain && async_snmp::Oid::from_slice(oid.arcs()).validate_for_wire().is_err() {
                 // No message can carry it (a first arc above 2), so nobody has it.
                 *answer = Some(absent(oid, Absent::NoSuchObject));
             }
@@ -301,7 +303,8 @@ impl Session {
                     let fits = |&place: &usize| oids[place] == varbind.oid && answers[place].is_none();
                     let at_its_place = places.get(n).copied().filter(fits);
                     if let Some(place) = at_its_place.or_else(|| places.iter().copied().find(fits)) {
-                        answers[place] = Some(varbind);
+                        // the OID that was asked: devices of one family share it
+                        answers[place] = Some(VarBind { oid: oids[place].clone(), answer: varbind.answer });
                     }
                 }
             }

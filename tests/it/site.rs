@@ -104,7 +104,7 @@ pub fn gathered(reading: Reading) -> Gathered {
         address,
         port: 16_161,
         credential: "floor-two".into(),
-        learned: serde_json::json!({ "rows": [1, 2, 4], "text": "Konica in the cellar" }),
+        learned: r#"{ "rows": [1, 2, 4], "text": "Konica in the cellar" }"#.to_owned(),
     };
     Gathered { reading, reached: Some(reached) }
 }

@@ -68,7 +68,7 @@ async fn a_known_device_is_not_asked_again_what_it_never_answers_nor_more_than_i
         address: agent.address.ip().to_string(),
         port: agent.address.port(),
         credential: "c".to_owned(),
-        learned: printer.lessons.as_ref().expect("it was read").to_value(),
+        learned: printer.lessons.as_ref().expect("it was read").to_text(),
         counters: Default::default(),
         alerts: Vec::new(),
         seen_at: Timestamp::UNIX_EPOCH,
