@@ -208,7 +208,7 @@ impl Library {
     }
 
     /// The mapping for a device: the longest beginning of sysObjectID first, among equals a file whose patterns fit,
-    /// then one without patterns; where no beginning fits, patterns alone; else the generic one.
+    /// then one without patterns; where no beginning fits, the patterns of a file that names none; else the generic one.
     pub fn choose(&self, identity: &Identity) -> Choice {
         let mut mappings: Vec<(usize, &Arc<Pmd>)> = (self.pmds.values().filter(|pmd| *pmd.name != *GENERIC))
             .map(|pmd| (pmd.matches.prefix(identity).map_or(0, |prefix| prefix.arcs().len()), pmd))
@@ -278,7 +278,8 @@ impl Match {
             (Some(prefix), None) if !has_patterns => {
                 Some(((prefix.arcs().len(), 0), format!("sysObjectID begins with {prefix}")))
             }
-            (None, Some((rank, reason))) => Some(((0, rank), reason)),
+            // patterns that tell the series of a family apart say nothing of other makers' devices
+            (None, Some((rank, reason))) if self.sys_object_id.is_empty() => Some(((0, rank), reason)),
             _ => None,
         }
     }

@@ -180,6 +180,7 @@ fn the_longest_beginning_wins_then_patterns_then_the_generic_file() {
     check_choice("1.3.6.1.4.1.9.1", "", "X-1", ("a/wide", "sysObjectID begins with 1.3.6.1.4.1.9"));
     check_choice("1.3.6.1.4.1.9.1", "", "x-j1", ("a/ink", "sysObjectID begins with 1.3.6.1.4.1.9, model has `^X-J`"));
     check_choice("1.3.6.1.4.1.8", "Acme 3", "?", ("a/text", "sysDescr has `^Acme `"));
+    check_choice("1.3.6.1.4.1.8", "", "x-j1", (GENERIC, "no mapping names this device"));
     check_choice("1.3.6.1.4.1.8", "Other", "?", (GENERIC, "no mapping names this device"));
 }
 
