@@ -274,6 +274,42 @@ mod tests {
         assert!(!config.is_https());
     }
 
+    const EXAMPLE: &str = include_str!("../../examples/central.toml");
+
+    #[test]
+    fn the_commented_example_says_the_defaults() {
+        let shown = |config: Config| format!("{config:?}");
+        let defaults = read("", Overrides::default()).map(shown);
+        assert_eq!(read(EXAMPLE, Overrides::default()).map(shown), defaults);
+        assert!(EXAMPLE.contains(&format!("\nlisten = \"{LISTEN}\"\n")));
+    }
+
+    #[test]
+    fn every_setting_of_the_example_is_right() {
+        let secret = tempfile::NamedTempFile::new().expect("a file");
+        let text =
+            EXAMPLE.replace("\n#", "\n").lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("\n");
+        let text = text.replace("/etc/meterpost/admin-password", &secret.path().display().to_string());
+        let config = read(&text, Overrides::default()).expect("right");
+        assert_eq!(config.base_url(), "https://central.example");
+        assert!(config.tls.is_some() && config.admin_password.is_some());
+    }
+
+    #[test]
+    fn the_unit_names_the_program_and_the_places_of_the_defaults() {
+        let unit = include_str!("../../examples/meterpost-central.service");
+        for line in ["ExecStart=/usr/bin/meterpost-central serve", "UMask=0077", "RestartPreventExitStatus=2"] {
+            assert!(unit.lines().any(|found| found == line), "{line}");
+        }
+        if !cfg!(windows) {
+            let (file, data) = (default_file(), default_data_dir());
+            for place in [file.parent().expect("a folder"), data.as_path()] {
+                let writable = unit.lines().find(|line| line.starts_with("ReadWritePaths=")).expect("a line");
+                assert!(writable.contains(place.to_str().expect("text")), "{}", place.display());
+            }
+        }
+    }
+
     #[test]
     fn the_command_line_goes_before_the_file() {
         let listen = "127.0.0.9:1".parse().ok();

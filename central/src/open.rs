@@ -49,7 +49,7 @@ impl std::fmt::Display for Unopened {
         match self {
             Self::NotAuthentic(why) => write!(f, "it does not open: {why}"),
             Self::UnknownKey(epoch) => write!(f, "the key of epoch {epoch} is not known"),
-            Self::NoBatch(why) => write!(f, "it authenticated and is no batch: {why}"),
+            Self::NoBatch(why) => write!(f, "it authenticated: {why}"),
             Self::OtherSite(site) => write!(f, "it names site {site} inside"),
         }
     }

@@ -125,9 +125,11 @@ pub fn draw(history: &[History], size: Size) -> Option<Chart> {
     }
     for (at, text) in days(first, last, size.marks_max()) {
         let place = x(at);
+        // A date below the right end would be cut in its middle.
+        let anchor = if place > width - 40.0 { "end" } else { "middle" };
         let _ = write!(
             svg,
-            r#"<line class="grid" x1="{place:.1}" x2="{place:.1}" y1="{TOP}" y2="{:.1}"/><text class="tick" x="{place:.1}" y="{:.1}" text-anchor="middle">{text}</text>"#,
+            r#"<line class="grid" x1="{place:.1}" x2="{place:.1}" y1="{TOP}" y2="{:.1}"/><text class="tick" x="{place:.1}" y="{:.1}" text-anchor="{anchor}">{text}</text>"#,
             HEIGHT - BOTTOM,
             HEIGHT - BOTTOM + 18.0
         );
@@ -209,7 +211,7 @@ fn days(first: Timestamp, last: Timestamp, most: i64) -> Vec<(Timestamp, String)
         date = next;
         match date.to_zoned(TimeZone::system()) {
             Ok(midnight) if midnight.timestamp() < last => {
-                let written = if length > 300 { "%b %Y" } else { "%-d %b" };
+                let written = if length > 300 { "%-d %b %Y" } else { "%-d %b" };
                 marks.push((midnight.timestamp(), date.strftime(written).to_string()));
             }
             _ => break,

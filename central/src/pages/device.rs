@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use jiff::Timestamp;
-use meterpost_wire::reading::{Coded, Evidence, LevelState, Outcome, Scope, Supply, Text, Tray};
+use meterpost_wire::reading::{Basis, Coded, Evidence, LevelState, Outcome, Scope, Supply, Text, Tray};
 
 use super::chart::{self, Chart, Size};
 use super::{Frame, frame, render, words};
@@ -119,7 +119,12 @@ fn device_page(frame: Frame, device: &DeviceRow, now: Timestamp) -> DevicePage {
         [summary.vendor.as_deref(), summary.model.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let serial = summary.serial.as_ref().map(|serial| format!("serial {serial}"));
     let (state_word, state_class) = state_chip(state);
-    let count = |label: &str, number: Option<u64>, class| Some((label.to_owned(), words::grouped(number?), class));
+    let count = |label: &str, key: &str, class| {
+        let counters = state.reading.counters.as_ref()?;
+        let (_, count) = counters.iter().find(|(known, _)| known.as_str() == key)?;
+        let doubt = if count.basis == Basis::Suspect { ", suspect" } else { "" };
+        Some((format!("{label}{doubt}"), words::grouped(count.value), class))
+    };
     let daily =
         chart::daily(history).map(|(pages, days)| (format!("A day, over {days} days"), words::grouped(pages), "plain"));
     DevicePage {
@@ -140,9 +145,9 @@ fn device_page(frame: Frame, device: &DeviceRow, now: Timestamp) -> DevicePage {
         },
         notices: notices(state, now),
         headline: [
-            count("Total", summary.total, "line-total"),
-            count("Mono", summary.mono, "line-mono"),
-            count("Colour", summary.color, "line-color"),
+            count("Total", "system.impressions", "line-total"),
+            count("Mono", "system.monochrome_impressions", "line-mono"),
+            count("Colour", "system.full_color_impressions", "line-color"),
             daily,
         ]
         .into_iter()
@@ -366,7 +371,7 @@ fn alert_lines(state: &DeviceState, now: Timestamp) -> Vec<AlertLine> {
             let detail = [
                 text.is_some().then(|| code.clone()).flatten(),
                 group,
-                coded(&alert.training).map(|training| format!("for {training}")),
+                alert.training.as_ref().and_then(|training| who_can_help(&training.label)).map(str::to_owned),
                 alert.time.map(|time| format!("since {}", ago(time, now))),
             ];
             AlertLine {
@@ -380,6 +385,18 @@ fn alert_lines(state: &DeviceState, now: Timestamp) -> Vec<AlertLine> {
             }
         })
         .collect()
+}
+
+/// The level of training that an alert asks for, by its registered label.
+fn who_can_help(label: &str) -> Option<&'static str> {
+    match label {
+        "untrained" => Some("anybody can help"),
+        "trained" => Some("for somebody trained"),
+        "fieldService" => Some("for field service"),
+        "management" => Some("for management"),
+        "noInterventionRequired" => Some("passes by itself"),
+        _ => None,
+    }
 }
 
 fn status_facts(state: &DeviceState) -> Vec<(&'static str, String)> {
@@ -547,7 +564,7 @@ mod tests {
                 .map(|key| {
                     let count = meterpost_wire::reading::Count {
                         value: 1,
-                        basis: meterpost_wire::reading::Basis::Actual,
+                        basis: Basis::Actual,
                         evidence: Evidence::default(),
                         unit: None,
                         detail: None,
@@ -557,8 +574,11 @@ mod tests {
                 .collect(),
         );
         let place = Place { sequence: 1, read_at: at(0), token: 0, effective: at(0) };
+        assert!(!page(&reading).contains("Total, suspect"));
         let lines = counter_lines(&fold(None, &reading, place));
         let found: Vec<&str> = lines.iter().map(|line| line.key.as_str()).collect();
         assert_eq!(found, ["system.impressions", "system.full_color_impressions", "print.impressions", "vendor.x"]);
+        reading.counters.iter_mut().flatten().for_each(|(_, count)| count.basis = Basis::Suspect);
+        assert!(page(&reading).contains("Total, suspect"));
     }
 }

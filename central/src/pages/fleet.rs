@@ -200,6 +200,7 @@ fn matches(row: &FleetRow, search: &str) -> bool {
     let summary = &row.summary;
     let texts = [
         Some(&row.site_name),
+        Some(&summary.key),
         summary.vendor.as_ref(),
         summary.model.as_ref(),
         summary.serial.as_ref(),

@@ -224,8 +224,8 @@ fn the_time_that_a_site_is_told_is_the_one_when_its_batch_was_there() {
     );
     stream.write_all(head.as_bytes()).expect("sent");
     assert_eq!(first_line(&mut stream), "HTTP/1.1 100 Continue");
-    let asked = jiff::Timestamp::now().as_second();
-    while jiff::Timestamp::now().as_second() == asked {
+    let asked = meterpost_central::clock::now().as_second();
+    while meterpost_central::clock::now().as_second() == asked {
         std::thread::yield_now();
     }
     stream.write_all(body.as_bytes()).expect("sent");
