@@ -177,7 +177,7 @@ fn counters(eval: &Evaluator<'_>, gaps: &mut Vec<Gap>) -> Option<BTreeMap<Counte
                 let count = Count {
                     value: value.unsigned_abs(),
                     basis: if won.derived { Basis::Derived } else { Basis::Actual },
-                    evidence: evidence(&won),
+                    evidence: evidence(&won, eval),
                     unit: won.unit.clone().filter(|_| key.vendor_name().is_some()),
                     detail: None,
                 };
@@ -304,15 +304,15 @@ fn unique(list: Vec<String>) -> Vec<String> {
 
 fn texted(won: &Rc<Won>, eval: &Evaluator<'_>) -> Text {
     let value = won.value.text(eval.charset()).chars().take(TEXT_CHARS_MAX).collect();
-    Text { value, evidence: evidence(won) }
+    Text { value, evidence: evidence(won, eval) }
 }
 
 /// OIDs and rule of a value (standards.md 1.8).
-pub(crate) fn evidence(won: &Won) -> Evidence {
+pub(crate) fn evidence(won: &Won, eval: &Evaluator<'_>) -> Evidence {
     let oids = won.oids.iter().map(Oid::to_string).collect::<Vec<_>>().join(" ");
     Evidence {
         oid: (!oids.is_empty()).then_some(oids),
-        rule: (!won.rule.is_empty()).then(|| won.rule.clone()),
+        rule: won.rule.as_ref().map(|origin| eval.rule_name(origin)),
         unverified: won.unverified,
     }
 }

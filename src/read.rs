@@ -10,7 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -131,6 +131,16 @@ fn in_context(plan: &Plan, context: &str, answers: &Answers) -> Plan {
     }
 }
 
+/// The same objects, each once, in the order in which they first come. They come in sorted pieces, so sorting them is quicker
+/// than to look each one up.
+fn unique<'a>(oids: impl Iterator<Item = &'a Oid>) -> Vec<Oid> {
+    let mut placed: Vec<(usize, &Oid)> = oids.enumerate().collect();
+    placed.sort_by(|(_, a), (_, b)| a.cmp(b));
+    placed.dedup_by(|later, earlier| later.1 == earlier.1);
+    placed.sort_unstable_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, oid)| oid.clone()).collect()
+}
+
 /// A device being asked: the agent, what it said so far, and what may yet be spent.
 struct Asking<'a, A> {
     agent: &'a mut A,
@@ -171,13 +181,8 @@ impl<'a, A: Agent> Asking<'a, A> {
 
     /// Exact objects that are not known yet.
     async fn get(&mut self, context: &str, oids: &[Oid]) -> Result<(), Unanswered> {
-        let mut asked = HashSet::new();
-        let oids: Vec<Oid> = oids
-            .iter()
-            .filter(|oid| guard::refused(oid, false).is_none() && self.answers.get(context, oid).is_none())
-            .filter(|oid| asked.insert(*oid))
-            .cloned()
-            .collect();
+        let is_new = |oid: &Oid| guard::refused(oid, false).is_none() && self.answers.get(context, oid).is_none();
+        let oids = unique(oids.iter().filter(|oid| is_new(oid)));
         if oids.is_empty() {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use super::trace::{Asked, Fate, Trace, Tracing, Tried, Winner};
 use crate::identify::Identity;
 use crate::plan::Answers;
 use crate::pmd::Pmd;
-use crate::pmd::rule::{Column, Filter, RowSet, Rule, Source, Take, Template, Unit};
+use crate::pmd::rule::{Column, Filter, Origin, RowSet, Rule, Source, Take, Template, Unit};
 use crate::pmd::words::Words;
 use crate::snmp::{Absent, Oid, Value};
 
@@ -26,8 +26,8 @@ pub struct Won {
     pub list: Vec<Datum>,
     /// The OIDs read.
     pub oids: Vec<Oid>,
-    /// `[<pmd>:]<n>`.
-    pub rule: String,
+    /// The rule that made it; none made what every device has (`device.…`).
+    pub rule: Option<Origin>,
     /// Computed.
     pub derived: bool,
     /// Never proven.
@@ -125,7 +125,7 @@ impl<'a> Evaluator<'a> {
                     value: Datum::Text(value),
                     list: Vec::new(),
                     oids: Vec::new(),
-                    rule: String::new(),
+                    rule: None,
                     derived: false,
                     unverified: false,
                     unit: None,
@@ -194,7 +194,7 @@ impl<'a> Evaluator<'a> {
         let mut tried = Vec::new();
         let all = self.tracing == Tracing::Everything;
         let mut keep = |rule: &Rule, oids: &[Oid], fate: Fate| {
-            tried.push(Tried { rule: self.rule_name(rule), oids: oids.to_vec(), fate });
+            tried.push(Tried { rule: self.rule_name(&rule.origin), oids: oids.to_vec(), fate });
         };
         let mut first: First = Err(None);
         let mut stopped = false;
@@ -252,7 +252,8 @@ impl<'a> Evaluator<'a> {
             Some(Unit::Field(field)) => self.field(field, Kind::Any).map(|won| won.value.text(self.charset)),
             None => None,
         };
-        Won { value, list, oids, rule: self.rule_name(rule), derived: rule.derived, unverified: rule.unverified, unit }
+        let rule_of = Some(rule.origin.clone());
+        Won { value, list, oids, rule: rule_of, derived: rule.derived, unverified: rule.unverified, unit }
     }
 
     /// Words for a person, where one wants to know; the loss of a rule that is not for this device goes without.
@@ -263,11 +264,12 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn rule_name(&self, rule: &Rule) -> String {
-        if *rule.origin.pmd == *self.pmd.name {
-            rule.origin.number.to_string()
+    /// `[<pmd>:]<n>`: the file is named where it is not the device's own mapping.
+    pub fn rule_name(&self, origin: &Origin) -> String {
+        if *origin.pmd == *self.pmd.name {
+            origin.number.to_string()
         } else {
-            format!("{}:{}", rule.origin.pmd, rule.origin.number)
+            format!("{}:{}", origin.pmd, origin.number)
         }
     }
 

@@ -87,7 +87,7 @@ fn make(eval: &Evaluator<'_>, row: Row<'_>) -> Option<Made> {
         let won = eval.cell(row, column, Kind::Count)?;
         let Datum::Int(value) = won.value else { return None };
         let basis = if won.derived { meterpost_wire::reading::Basis::Derived } else { Default::default() };
-        Some(Count { value: value.unsigned_abs(), basis, evidence: evidence(&won), unit: None, detail: None })
+        Some(Count { value: value.unsigned_abs(), basis, evidence: evidence(&won, eval), unit: None, detail: None })
     };
     let source = if own_percent { own.as_ref() } else { now.as_ref() };
     let supply = Supply {
@@ -110,7 +110,7 @@ fn make(eval: &Evaluator<'_>, row: Row<'_>) -> Option<Made> {
         part_number: text(eval, row, "part_number"),
         impressions_since_installed: count("impressions_since_installed"),
         impressions_remaining: count("impressions_remaining"),
-        evidence: source.map(evidence).unwrap_or_default(),
+        evidence: source.map(|won| evidence(won, eval)).unwrap_or_default(),
         kind,
         class,
         unit,
