@@ -3,7 +3,7 @@
 //! # Limits
 //! | what | most | at the limit |
 //! | --- | --- | --- |
-//! | plaintext | [`PLAINTEXT_MAX`] bytes | the batch is full, the next device begins another |
+//! | plaintext | [`PLAINTEXT_MAX`] bytes, 4,000 of them for what is no device | the batch is full, the next device begins another |
 //! | token | [`meterpost_wire::seal::TOKEN_MAX`] characters | the devices are halved, and sealed as two batches |
 //! | one device alone | the same | it loses parts, in the order of `Part`, each with a gap `policy`, detail `limit` |
 //! | devices | [`DEVICES_MAX`] | the batch is full |
@@ -21,8 +21,10 @@ use meterpost_wire::xml::{self, DEVICES_MAX};
 
 use crate::outbox::Slot;
 
-/// What a batch holds besides its devices is shorter than this: 64 voids, 15 links, 8 errors of 255 characters.
-const ENVELOPE_MAX: usize = 16_000;
+/// What a batch holds besides its devices is hardly ever longer: 15 links, an end of a sweep, some voids and errors. Where it
+/// is, the devices are halved like those of too long a token; keeping room for the worst case would cost every fleet one
+/// batch in seventeen.
+const ENVELOPE_USUAL: usize = 4_000;
 
 /// What is the same in every batch of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +131,7 @@ impl<T> Drafted<T> {
     pub fn fitting(reading: Reading, with: T) -> Self {
         let xml = xml::encode_device(&reading);
         let mut drafted = Self { reading, xml, with };
-        while drafted.xml.len() + ENVELOPE_MAX > PLAINTEXT_MAX && drafted.shrink() {}
+        while drafted.xml.len() + ENVELOPE_USUAL > PLAINTEXT_MAX && drafted.shrink() {}
         drafted
     }
 
@@ -157,7 +159,7 @@ impl<T> Draft<T> {
     /// Takes a device. Gives back those before it when it would not fit beside them: they are a full batch.
     pub fn push(&mut self, device: Drafted<T>) -> Option<Vec<Drafted<T>>> {
         let bytes: usize = self.devices.iter().map(|drafted| drafted.xml.len()).sum();
-        let fits = ENVELOPE_MAX + bytes + device.xml.len() <= PLAINTEXT_MAX && self.devices.len() < DEVICES_MAX;
+        let fits = ENVELOPE_USUAL + bytes + device.xml.len() <= PLAINTEXT_MAX && self.devices.len() < DEVICES_MAX;
         let full = (!fits && !self.devices.is_empty()).then(|| self.take());
         self.devices.push(device);
         full

@@ -150,7 +150,9 @@ pub(super) async fn again<A: Agent>(
         return Ok(None);
     }
     let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
-    let (reading, winners) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    let (mut reading, winners) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    // not asked, so not told again: they come with the weekly full reading
+    reading.capabilities = None;
     let learned = Learned::of(&pmd, &identity, answers, &winners, Some(full_at).filter(|_| !lost));
     Ok(Some(DeviceRead { reading, learned, choice, full: false }))
 }

@@ -224,25 +224,50 @@ fn compact(header: &Header, plain: &[u8], key: &ContentKey, iv: [u8; 16]) -> Str
 
 /// Raw DEFLATE (RFC 1951) with the final block set, which some libraries insist on.
 ///
-/// The first device spells out what all others repeat, and these differ in digits: with a block of its own for the
-/// first, each gets the codes that suit it (from four devices on, when they are worth their table), and without matches of
-/// up to 5 bytes digits stay digits. Both together save 7 % of a batch; flate2 offers the first only, hence the call of
-/// what works inside it.
+/// Each part with digits of its own kind has a block of its own, whose codes suit it: the hashes of the chain are nothing
+/// but hex; the first device spells out what all others repeat, and these differ in digits (from four devices on, when
+/// their codes are worth a table). Without matches of up to 5 bytes digits stay digits. All this saves 8 % of a batch;
+/// flate2 offers the last only, hence the call of what works inside it.
 fn deflate(plain: &[u8]) -> Vec<u8> {
     const FLAGS: u32 = create_comp_flags_from_zip_params(9, -15, CompressionStrategy::Filtered as i32);
-    const END: &[u8] = b"</Device>";
-    let first = plain.windows(END.len()).position(|window| window == END).map_or(0, |at| at + END.len());
-    let first = if first * 4 < plain.len() { first } else { 0 };
     let mut compressor = CompressorOxide::new(FLAGS);
     let mut deflated = Vec::new();
-    for (part, flush) in [(&plain[..first], TDEFLFlush::NoSync), (&plain[first..], TDEFLFlush::Finish)] {
-        compress_to_output(&mut compressor, part, flush, |octets| {
+    let mut start = 0;
+    let mut block = |range: &[u8], flush| {
+        compress_to_output(&mut compressor, range, flush, |octets| {
             deflated.extend_from_slice(octets);
             true
         });
+    };
+    for end in block_ends(plain) {
+        block(&plain[start..end], TDEFLFlush::NoSync);
+        start = end;
     }
+    block(&plain[start..], TDEFLFlush::Finish);
     deflated
 }
+
+/// Where blocks end, in rising order: before and behind the hashes of the chain, behind the first device. It is a matter
+/// of size only: whatever stands there, what is written can be read.
+fn block_ends(plain: &[u8]) -> Vec<usize> {
+    let behind = |tag: &[u8], from: usize, to: usize| {
+        let at = plain[from..to].windows(tag.len()).position(|window| window == tag)?;
+        Some(from + at + tag.len())
+    };
+    let Some(devices) = behind(b"<Devices>", 0, plain.len()) else { return Vec::new() };
+    let mut ends = Vec::new();
+    if let Some(first) = behind(b"<Links>", 0, devices)
+        && let Some(last) = behind(b"</Links>", first, devices)
+        && last - first >= LINKS_WORTH_A_BLOCK
+    {
+        ends.extend([first, last]);
+    }
+    ends.extend(behind(b"</Device>", devices, plain.len()).filter(|first| first * 4 < plain.len()));
+    ends
+}
+
+/// Bytes of hashes from which a table of their own is cheaper than other codes: four links.
+const LINKS_WORTH_A_BLOCK: usize = 400;
 
 fn inflate(deflated: &[u8]) -> Result<Vec<u8>, OpenError> {
     let mut plain = Vec::new();

@@ -245,6 +245,29 @@ fn the_content_of_rfc_7516_a_3_opens() {
     assert!(matches!(open(token, None, |_| None), Err(OpenError::Invalid(_))), "it is no token of ours");
 }
 
+/// RFC 7520 sections 5.1, 5.3, 5.5, 5.7 and 5.13: their content keys are given, so the ways to come by them do not matter.
+#[test]
+fn the_contents_of_rfc_7520_open() {
+    let mut opened = Vec::new();
+    for line in include_str!("rfc7520.txt").lines().skip(1) {
+        let parts: Vec<&str> = line.split(' ').collect();
+        let part = |at: usize| URL_SAFE_NO_PAD.decode(parts[at]).unwrap();
+        let (key, aad) = (ContentKey::from_octets(Enc::A128CbcHs256, &part(1)).unwrap(), parts[3].as_bytes());
+        let sealed = Sealed { iv: part(2).try_into().unwrap(), ciphertext: part(4), tag: part(5) };
+        let plain = sealed.verify(&key, aad).unwrap().decrypt(&key).unwrap();
+        let again = Sealed::new(&plain, aad, &key, part(2).try_into().unwrap());
+        assert_eq!((again.ciphertext, again.tag), (part(4), part(5)), "{}", parts[0]);
+        opened.push((parts[0], token_sha256(str::from_utf8(&plain).unwrap())));
+    }
+    // the beginnings of the SHA-256 of a letter, and of a set of keys
+    let expected =
+        [("5.1", "f5c3e318"), ("5.3", "a159cbad"), ("5.5", "f5c3e318"), ("5.7", "f5c3e318"), ("5.13", "f5c3e318")];
+    assert_eq!(opened.len(), expected.len());
+    for ((section, sha256), (expected, begins)) in opened.iter().zip(expected) {
+        assert!(*section == expected && sha256.starts_with(begins), "{section} {sha256}");
+    }
+}
+
 /// RFC 3394 section 2.2.2.
 fn unwrap_key(kek: &[u8; 16], wrapped: &[u8]) -> Vec<u8> {
     use aes::cipher::{BlockCipherDecrypt, KeyInit};

@@ -79,6 +79,15 @@ impl Element {
         let found = self.attributes.iter().find(|(of, known, _)| *of == namespace && known == name);
         found.map(|(.., value)| value.as_str())
     }
+
+    /// How many attributes it has with other names than these, or of another namespace.
+    pub(crate) fn attributes_beside(&self, known: &[&str]) -> u32 {
+        let others = self
+            .attributes
+            .iter()
+            .filter(|(namespace, name, _)| namespace.is_some() || !known.contains(&name.as_str()));
+        others.count() as u32
+    }
 }
 
 enum Token {

@@ -45,7 +45,7 @@ pub struct SetAside {
 /// What a reader passed over in silence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Elements with names or namespaces that are not known here.
+    /// Elements and attributes with names or namespaces that are not known here.
     pub unknown: u32,
     /// Elements that stand again where one is due; the first counts.
     pub repeated: u32,
@@ -81,7 +81,7 @@ pub fn decode(xml: &[u8]) -> Result<Decoded, BadBatch> {
     let xml = str::from_utf8(xml)
         .map_err(|error| BadBatch::NotParsed(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
     let mut fields = Fields::new(Cursor::new(xml, &[NAMESPACE], Instructions::Ignored));
-    let root = fields.cursor.root()?;
+    let root = fields.root()?;
     if root.name_in(NAMESPACE) != Some("Batch") {
         return Err(BadBatch::OtherRoot(format!("the root is not `Batch` of `{NAMESPACE}`")));
     }
@@ -133,7 +133,7 @@ fn head(root: &Element, fields: &mut Fields<'_>) -> Result<Batch, BadBatch> {
 
 fn content(batch: &mut Batch, fields: &mut Fields<'_>) -> Result<Vec<SetAside>, BadBatch> {
     let (mut known, mut set_aside) = (None, None);
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("Collector") => fields.part(&mut known, collector)?,
             Some("Sweep") => {
@@ -156,7 +156,7 @@ fn devices(batch: &mut Batch, fields: &mut Fields<'_>) -> Result<Vec<SetAside>, 
     let mut set_aside = Vec::new();
     let mut keys = HashSet::new();
     let mut count = 0;
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         if child.name_in(NAMESPACE) != Some("Device") {
             fields.unknown()?;
             continue;
@@ -180,7 +180,7 @@ fn devices(batch: &mut Batch, fields: &mut Fields<'_>) -> Result<Vec<SetAside>, 
 
 fn collector(fields: &mut Fields<'_>) -> Result<Collector, Malformed> {
     let (mut name, mut version, mut read) = (None, None, Collector::default());
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("Name") => fields.text(&mut name, SHORT)?,
             Some("Version") => fields.text(&mut version, SHORT)?,
@@ -198,7 +198,7 @@ fn sweep(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Sweep>, Ma
     fields.attribute(element, "part", &mut part, |text| text.parse().ok());
     fields.attribute(element, "parts", &mut parts, |text| text.parse().ok());
     let (mut started, mut ended, mut probed, mut answered, mut printers, mut verdicts) = Default::default();
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("StartedAt") => fields.value(&mut started, instant)?,
             Some("EndedAt") => fields.value(&mut ended, instant)?,
@@ -232,7 +232,7 @@ fn sweep(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Sweep>, Ma
 
 fn chain(fields: &mut Fields<'_>) -> Result<Chain, Malformed> {
     let (mut links, mut voids) = (None, None);
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("Links") => fields.list(&mut links, LINKS_MAX, "Link", |link, fields| {
                 fields.cursor.skip()?;
@@ -256,7 +256,7 @@ fn chain(fields: &mut Fields<'_>) -> Result<Chain, Malformed> {
 fn health(fields: &mut Fields<'_>) -> Result<Health, Malformed> {
     let mut read = Health::default();
     let mut errors = None;
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("UptimeSeconds") => fields.number(&mut read.uptime_seconds)?,
             Some("DiskFreeBytes") => fields.number(&mut read.disk_free_bytes)?,

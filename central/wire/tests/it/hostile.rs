@@ -167,8 +167,34 @@ fn a_newer_batch_is_read_and_what_is_unknown_counted() {
     let [device] = read.batch.devices.as_slice() else { panic!("{:?}", read.batch.devices) };
     assert_eq!(device.identity.as_ref().unwrap().asset_tag, Some("yes".into()));
     assert_eq!(read.batch.collector.name, "a");
-    assert_eq!((read.notes.unknown, read.notes.repeated), (6, 1));
+    // six elements, each with all that is in it, and the mood of the batch
+    assert_eq!((read.notes.unknown, read.notes.repeated), (7, 1));
     assert_eq!(read.notes.needs_reader, None);
+}
+
+#[test]
+fn attributes_that_are_unknown_are_passed_over_and_counted() {
+    let check = |device: &str, unknown| {
+        let read = read(&batch(device));
+        assert_eq!((read.batch.devices.len(), read.notes.unknown), (1, unknown), "{device}");
+        assert_eq!(read.batch.devices[0].key, "sn:a:1");
+    };
+    check(DEVICE, 0);
+    check(&DEVICE.replace(" id=", " mood='good' id="), 1);
+    check(&DEVICE.replace(" id=", " xmlns:d='urn:dealer' d:id='x' d:mood='good' id="), 2);
+    // of what is unknown as a whole only that it was there
+    check(&DEVICE.replace("</Device>", "<Mood a='1' b='2'><c d='3'/></Mood></Device>"), 1);
+    check(&DEVICE.replace(" id=", " xml:lang='de' id="), 1);
+}
+
+#[test]
+fn comments_and_processing_instructions_are_passed_over_wherever_they_stand() {
+    let plain = batch(DEVICE);
+    let between = plain.replace("><", "><?style href='a'?><!-- <Device id='trap'/> --><");
+    assert!(between.len() > plain.len() + 100);
+    assert_eq!(read(&between), read(&plain));
+    let within = plain.replace("complete", "comp<?x?>le<!-- -->te");
+    assert_eq!(read(&within), read(&plain));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! How many sealed bytes a device costs, as the issue measures it: 60 devices with different serials, MACs, addresses,
-//! counters and supply levels, all else equal, in as many batches as the limits give.
+//! counters and supply levels, all else equal, in as many batches as the limits give. Once as a new site seals them, and
+//! once as a site does that is at work for long: each batch names the hashes of 15 others, and what changes rarely was
+//! not asked.
 
+use meterpost_wire::batch::{Chain, Link};
 use meterpost_wire::keys::{Enc, Epoch, Kid};
 use meterpost_wire::labels::{Table, detected_errors};
 use meterpost_wire::reading::*;
@@ -55,7 +58,7 @@ fn device(dice: &mut Dice, vendor: &str, model: &str) -> Reading {
     Reading {
         key: format!("sn:{}:{serial}", vendor.to_lowercase()),
         mapping: Some(Mapping { pmd: "kyocera/ecosys".to_owned(), pack: 0 }),
-        read_at: time(&format!("2026-11-20T06:0{}:{:02}.{:03}Z", dice.below(3), dice.below(60), dice.below(1_000))),
+        read_at: time("2026-11-20T06:01:44Z"),
         outcome: Outcome::Complete,
         identity: Some(Identity {
             make_and_model: Some(format!("{vendor} {model}")),
@@ -72,7 +75,7 @@ fn device(dice: &mut Dice, vendor: &str, model: &str) -> Reading {
         network: Some(Network {
             addresses: vec![format!("10.{}.{}.{}", dice.below(4), dice.below(256), dice.below(256))],
             physical_addresses: vec![mac(dice), mac(dice)],
-            host_name: Some(format!("KM{:06X}", dice.below(1 << 24))),
+            host_name: some("print-server.example"),
         }),
         capabilities: Some(Capabilities {
             color: Some(true),
@@ -93,7 +96,7 @@ fn device(dice: &mut Dice, vendor: &str, model: &str) -> Reading {
             printer_status: coded(Table::PrinterStatus, 3),
             detected_errors: Some(DetectedErrors { raw: vec![0x80], errors: detected_errors(&[0x80]) }),
             console: vec!["Ready to copy.".to_owned()],
-            up_time_seconds: Some(dice.below(2_000_000) as u32),
+            up_time_seconds: Some(1_794_412),
             ..Status::default()
         }),
         ..silent()
@@ -199,14 +202,25 @@ fn a4_printer(dice: &mut Dice) -> Reading {
     }
 }
 
+/// A device that is known by now.
+fn known(reading: Reading) -> Reading {
+    Reading { capabilities: None, ..reading }
+}
+
+fn chain(dice: &mut Dice) -> Chain {
+    let mut hash = || (0..64).map(|_| format!("{:x}", dice.below(16))).collect();
+    Chain { links: (0..15).map(|n| Link { sequence: 39 - n, sha256: hash() }).collect(), voids: Vec::new() }
+}
+
 #[track_caller]
-fn check(device: fn(&mut Dice) -> Reading, sealed_bytes_max: usize) {
+fn check(device: impl Fn(&mut Dice) -> Reading, linked: bool, sealed_bytes_max: usize) {
     let mut dice = Dice(1);
     let devices: Vec<String> = (0..60).map(|_| encode_device(&device(&mut dice))).collect();
     let head = Batch { sweep: full().sweep, due_next: full().due_next, previous: full().previous, ..bare() };
     let epoch = Epoch::new(Kid::parse(&format!("{}.1", bare().site)).unwrap(), Enc::A256CbcHs512, [1; 32]);
     let (mut batches, mut sealed, mut rest) = (0, 0, devices.as_slice());
     while !rest.is_empty() {
+        let head = Batch { chain: linked.then(|| chain(&mut dice)), ..head.clone() };
         let fits = (1..=rest.len()).rev().find(|fits| assemble(&head, &rest[..*fits]).len() <= PLAINTEXT_MAX).unwrap();
         let xml = assemble(&head, &rest[..fits]);
         sealed += seal(xml.as_bytes(), epoch.kid(), &epoch.batch_key(), [0; 16]).unwrap().len();
@@ -220,10 +234,12 @@ fn check(device: fn(&mut Dice) -> Reading, sealed_bytes_max: usize) {
 
 #[test]
 fn a_typical_mfp_costs_at_most_650_sealed_bytes() {
-    check(typical_mfp, 650);
+    check(typical_mfp, false, 650);
+    check(|dice| known(typical_mfp(dice)), true, 650);
 }
 
 #[test]
 fn an_a4_printer_with_4_supplies_costs_at_most_350_sealed_bytes() {
-    check(a4_printer, 350);
+    check(a4_printer, false, 350);
+    check(|dice| known(a4_printer(dice)), true, 350);
 }

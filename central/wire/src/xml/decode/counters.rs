@@ -18,7 +18,7 @@ pub(super) type Counters = BTreeMap<CounterKey, Count>;
 /// Reads `Counters`.
 pub(super) fn counters(fields: &mut Fields<'_>) -> Result<Counters, Malformed> {
     let mut counters = Counters::new();
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("VendorCounters") => vendor_counters(&mut counters, fields)?,
             Some(scope) => service(&service_word(scope), &mut counters, fields)?,
@@ -53,7 +53,7 @@ fn service_word(scope: &str) -> String {
 }
 
 fn service(word: &str, counters: &mut Counters, fields: &mut Fields<'_>) -> Result<(), Malformed> {
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("MediasUsed") => medias_used(word, counters, fields)?,
             Some(class) => {
@@ -67,7 +67,7 @@ fn service(word: &str, counters: &mut Counters, fields: &mut Fields<'_>) -> Resu
 }
 
 fn work_class(service: &str, class: &str, counters: &mut Counters, fields: &mut Fields<'_>) -> Result<(), Malformed> {
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         let Some(element) = child.name_in(NAMESPACE) else {
             fields.unknown()?;
             continue;
@@ -83,7 +83,7 @@ fn work_class(service: &str, class: &str, counters: &mut Counters, fields: &mut 
 }
 
 fn vendor_counters(counters: &mut Counters, fields: &mut Fields<'_>) -> Result<(), Malformed> {
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         if child.name_in(NAMESPACE) != Some("VendorCounter") {
             fields.unknown()?;
             continue;
@@ -101,13 +101,13 @@ fn vendor_counters(counters: &mut Counters, fields: &mut Fields<'_>) -> Result<(
 
 /// `MediasUsed` of version 1.0 is written by others only: `system_iso_a4_210x297mm_total_sheets`.
 fn medias_used(service: &str, counters: &mut Counters, fields: &mut Fields<'_>) -> Result<(), Malformed> {
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         if child.name_in(NAMESPACE) != Some("MediaUsed") {
             fields.unknown()?;
             continue;
         }
         let (mut size, mut info, mut sheets) = (None, None, Vec::new());
-        while let Some(child) = fields.cursor.child()? {
+        while let Some(child) = fields.child()? {
             match child.name_in(NAMESPACE) {
                 Some("MediaUsedMediaSizeName") => fields.text(&mut size, SHORT)?,
                 Some("MediaUsedMediaInfo") => fields.text(&mut info, SHORT)?,

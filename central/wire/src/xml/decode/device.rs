@@ -21,7 +21,7 @@ const ROWS: usize = usize::MAX;
 pub(super) fn device(element: &Element, fields: &mut Fields<'_>) -> Result<Result<Reading, String>, Malformed> {
     fields.take_fault();
     let mut read = Read::default();
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("ReadAt") => fields.value(&mut read.read_at, instant)?,
             Some("Outcome") => fields.value(&mut read.outcome, outcome)?,
@@ -99,7 +99,7 @@ fn outcome(word: &str) -> Option<Outcome> {
 fn identity(fields: &mut Fields<'_>) -> Result<Identity, Malformed> {
     let mut read = Identity::default();
     let mut firmwares = None;
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("MakeAndModel") => fields.text(&mut read.make_and_model, NAME)?,
             Some("VendorName") => fields.evident(&child, &mut read.vendor)?,
@@ -124,7 +124,7 @@ fn identity(fields: &mut Fields<'_>) -> Result<Identity, Malformed> {
 
 fn firmware(fields: &mut Fields<'_>) -> Result<Option<Firmware>, Malformed> {
     let (mut name, mut version) = (None, None);
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("FirmwareName") => fields.text(&mut name, SHORT)?,
             Some("FirmwareStringVersion") => fields.evident(&child, &mut version)?,
@@ -136,7 +136,7 @@ fn firmware(fields: &mut Fields<'_>) -> Result<Option<Firmware>, Malformed> {
 
 fn network(fields: &mut Fields<'_>) -> Result<Network, Malformed> {
     let mut read = Network::default();
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("Address") => fields.texts(&mut read.addresses)?,
             Some("PhysicalAddress") => fields.texts(&mut read.physical_addresses)?,
@@ -149,7 +149,7 @@ fn network(fields: &mut Fields<'_>) -> Result<Network, Malformed> {
 
 fn capabilities(fields: &mut Fields<'_>) -> Result<Capabilities, Malformed> {
     let mut read = Capabilities::default();
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("ColorSupported") => fields.value(&mut read.color, boolean)?,
             Some("TwoSidedSupported") => fields.value(&mut read.two_sided, boolean)?,
@@ -180,7 +180,7 @@ fn boolean(text: &str) -> Option<bool> {
 
 fn supply(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Supply>, Malformed> {
     let mut read = Supply { evidence: evidence(element), ..Supply::default() };
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("MarkerSupplyClass") => fields.coded(&child, &mut read.class)?,
             Some("MarkerSupplyType") => fields.coded(&child, &mut read.kind)?,
@@ -229,7 +229,7 @@ fn index(element: &Element, fields: &mut Fields<'_>) -> Option<u32> {
 
 fn tray(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Tray>, Malformed> {
     let mut read = Tray::default();
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("Name") => fields.text(&mut read.name, SHORT)?,
             Some("MaxCapacity") => fields.number(&mut read.max_capacity)?,
@@ -250,7 +250,7 @@ fn capacity_state(value: Option<u64>, said: Option<LevelState>) -> Option<LevelS
 
 fn cover(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Cover>, Malformed> {
     let (mut description, mut status) = (None, None);
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("Description") => fields.text(&mut description, SHORT)?,
             Some("CoverStatus") => fields.coded(&child, &mut status)?,
@@ -271,7 +271,7 @@ fn alerts(element: &Element, fields: &mut Fields<'_>) -> Result<Alerts, Malforme
         }
     };
     let mut rows = Vec::new();
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("Alert") => rows.push(alert(&child, fields)?),
             _ => fields.unknown()?,
@@ -282,7 +282,7 @@ fn alerts(element: &Element, fields: &mut Fields<'_>) -> Result<Alerts, Malforme
 
 fn alert(element: &Element, fields: &mut Fields<'_>) -> Result<Alert, Malformed> {
     let mut read = Alert { index: fields.number_attribute(element, "index"), ..Alert::default() };
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("Severity") => fields.coded(&child, &mut read.severity)?,
             Some("TrainingLevel") => fields.coded(&child, &mut read.training)?,
@@ -306,7 +306,7 @@ fn alert(element: &Element, fields: &mut Fields<'_>) -> Result<Alert, Malformed>
 
 fn status(fields: &mut Fields<'_>) -> Result<Status, Malformed> {
     let mut read = Status::default();
-    while let Some(child) = fields.cursor.child()? {
+    while let Some(child) = fields.child()? {
         match child.name_in(NAMESPACE) {
             Some("State") => fields.value(&mut read.state, |word| Some(word.to_ascii_lowercase()))?,
             Some("DeviceStatus") => fields.coded(&child, &mut read.device_status)?,

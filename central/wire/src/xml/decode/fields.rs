@@ -10,16 +10,73 @@ use crate::xml::words::level_state;
 
 use super::Notes;
 
+/// Attributes of schema 1.0, whatever element they stand on.
+const ATTRIBUTES: [&str; 30] = [
+    "at",
+    "basis",
+    "code",
+    "confidence",
+    "created",
+    "detail",
+    "dueNext",
+    "field",
+    "from",
+    "id",
+    "index",
+    "lang",
+    "mapping",
+    "markerIndex",
+    "minReader",
+    "name",
+    "oid",
+    "part",
+    "parts",
+    "previous",
+    "raw",
+    "reason",
+    "rule",
+    "schemaVersion",
+    "scope",
+    "sequence",
+    "sha256",
+    "site",
+    "to",
+    "unit",
+];
+
 /// The cursor, what it has passed over, and the first fault of the device that is being read.
 pub(super) struct Fields<'x> {
     pub(super) cursor: Cursor<'x>,
     pub(super) notes: Notes,
     fault: Option<String>,
+    /// `notes.unknown` before the attributes of the newest child were looked at.
+    unknown_before: u32,
 }
 
 impl<'x> Fields<'x> {
     pub(super) fn new(cursor: Cursor<'x>) -> Self {
-        Self { cursor, notes: Notes::default(), fault: None }
+        Self { cursor, notes: Notes::default(), fault: None, unknown_before: 0 }
+    }
+
+    /// Enters the root.
+    pub(super) fn root(&mut self) -> Result<Element, Malformed> {
+        let root = self.cursor.root()?;
+        self.look_at_attributes(&root);
+        Ok(root)
+    }
+
+    /// Enters the next child, or leaves the element we are in and says `None` after its last.
+    pub(super) fn child(&mut self) -> Result<Option<Element>, Malformed> {
+        let child = self.cursor.child()?;
+        if let Some(child) = &child {
+            self.look_at_attributes(child);
+        }
+        Ok(child)
+    }
+
+    fn look_at_attributes(&mut self, element: &Element) {
+        self.unknown_before = self.notes.unknown;
+        self.notes.unknown += element.attributes_beside(&ATTRIBUTES);
     }
 
     /// What is wrong with the device read since the last call.
@@ -33,9 +90,9 @@ impl<'x> Fields<'x> {
         self.fault.get_or_insert(what);
     }
 
-    /// Skips the element we are in: not known here.
+    /// Skips the child that was just entered: not known here. It counts once, with all that is in it.
     pub(super) fn unknown(&mut self) -> Result<(), Malformed> {
-        self.notes.unknown += 1;
+        self.notes.unknown = self.unknown_before + 1;
         self.cursor.skip()
     }
 
@@ -77,7 +134,7 @@ impl<'x> Fields<'x> {
     ) -> Result<(), Malformed> {
         self.part(slot, |fields| {
             let mut rows = Vec::new();
-            while let Some(child) = fields.cursor.child()? {
+            while let Some(child) = fields.child()? {
                 if child.name_in(NAMESPACE) != Some(name) {
                     fields.unknown()?;
                 } else if rows.len() == max {
