@@ -20,7 +20,7 @@ use crate::keyring::{KeyFileError, Keyring, SiteKeys};
 use crate::memory::{self, Known};
 use crate::open::{self, NotOpened, OpenedBatch};
 use crate::outbox::{self, Event, Item, OutboxError, Outcome, Rest, State, Tally};
-use crate::store::{Half, LockError, RunLock, Store, StoreError};
+use crate::store::{Half, LockError, RunLock, Store, StoreError, ballast};
 
 /// Where a site lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -298,6 +298,26 @@ impl Site {
     /// When a channel tries again, and what it met; `None` when it does not rest.
     pub fn rest(&self, channel: &str) -> Result<Option<Rest>, SiteError> {
         Ok(self.store.read(|tx| outbox::rest(tx, channel))?)
+    }
+
+    /// Keeps room for the day when the disk is full, and notes when there is none: the next batch's health tells it.
+    pub fn keep_ballast(&self, now: Timestamp) -> Result<(), SiteError> {
+        let kept = ballast::keep(self.store.directory()).unwrap_or_else(|error| {
+            tracing::warn!("cannot make `{}`: {error}", ballast::FILE);
+            false
+        });
+        if !kept {
+            let text = "less than 64 MiB are free where the store lies; once nothing is, nothing more is sealed".to_owned();
+            let event = Event { at: now, code: "disk-full".to_owned(), text };
+            self.store.write(|tx| outbox::note(tx, &event))?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that are free where the store lies, when they are too few for the ballast.
+    pub fn short_of_room(&self) -> Option<u64> {
+        let directory = self.store.directory();
+        ballast::free(directory).filter(|free| *free < ballast::FREE_MIN && !directory.join(ballast::FILE).exists())
     }
 
     /// What went wrong lately, newest first.

@@ -5,7 +5,8 @@
 //!   of the log per commit. What it returned `Err` for has left no trace.
 //! - Writing transactions begin with `BEGIN IMMEDIATE`, so two processes take turns (up to 10 s of waiting) and neither
 //!   works on numbers that the other one is changing.
-//! - On a full disk a write fails whole with [`StoreError::Full`]; nothing that was stored is lost.
+//! - On a full disk the ballast is given up and the write done again; without one it fails whole with
+//!   [`StoreError::Full`]. Nothing that was stored is lost.
 //! - A file that fails `quick_check` at start is left as it is and refused.
 //!
 //! # What is assumed
@@ -14,6 +15,9 @@
 //!
 //! Tables are made by numbered steps that are added and never edited. No SQLite type leaves `store`, `memory` and `outbox`.
 
+pub mod ballast;
+
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -78,10 +82,16 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
+            // the first page of `-shm` is made at the first look, and a full disk has no page for it
+            Some(ErrorCode::SystemIoFailure) if has_code(&error, rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Self::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }
+}
+
+fn has_code(error: &rusqlite::Error, code: i32) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(failure, _) if failure.extended_code == code)
 }
 
 /// The open file. One connection behind a mutex: writes take turns anyway, and reads are short.
@@ -100,6 +110,14 @@ impl Store {
 
     /// The same with a limit on the file's size in pages of 4 KiB; at the limit a write fails as on a full disk.
     pub fn open_limited(directory: &Path, pages_max: Option<u32>) -> Result<Self, StoreError> {
+        match Self::try_open(directory, pages_max) {
+            // opening writes too: SQLite makes its shared memory and takes the log back
+            Err(StoreError::Full) if ballast::give_up(directory) => Self::try_open(directory, pages_max),
+            opened => opened,
+        }
+    }
+
+    fn try_open(directory: &Path, pages_max: Option<u32>) -> Result<Self, StoreError> {
         make_private_directory(directory)?;
         refuse_network_file_system(directory)?;
         let path = directory.join(FILE);
@@ -122,37 +140,68 @@ impl Store {
     }
 
     /// Does `work` in one `BEGIN IMMEDIATE` transaction: commits on `Ok`, leaves no trace on `Err`. Keep it short; no
-    /// network and no SNMP inside.
-    pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        self.transaction(TransactionBehavior::Immediate, work)
+    /// network and no SNMP inside. When the disk is full and there is ballast to give up, `work` is done a second time.
+    pub fn write<T, E: From<StoreError>>(&self, mut work: impl FnMut(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        let full = Cell::new(false);
+        match self.transaction(TransactionBehavior::Immediate, &full, &mut work) {
+            Err(_) if full.take() && self.give_up_ballast() => {
+                self.transaction(TransactionBehavior::Immediate, &full, work)
+            }
+            done => done,
+        }
     }
 
     /// Reads one consistent state; what `work` writes is forbidden to it by SQLite.
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        self.transaction(TransactionBehavior::Deferred, work)
+        self.transaction(TransactionBehavior::Deferred, &Cell::new(false), work)
     }
 
     fn transaction<T, E: From<StoreError>>(
         &self,
         behavior: TransactionBehavior,
+        full: &Cell<bool>,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         // a panic inside `work` has rolled its transaction back: the connection is sound
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let tx = Tx(connection.transaction_with_behavior(behavior).map_err(StoreError::from)?);
+        let transaction = connection.transaction_with_behavior(behavior).map_err(|error| noted(full, error))?;
+        let tx = Tx { transaction, full };
         let done = work(&tx)?;
-        tx.0.commit().map_err(StoreError::from)?;
+        tx.transaction.commit().map_err(|error| noted(full, error))?;
         Ok(done)
+    }
+
+    /// The log goes back into the file at once: it is what grows while nothing can be deleted.
+    fn give_up_ballast(&self) -> bool {
+        let given = ballast::give_up(&self.directory);
+        if given {
+            tracing::warn!("the disk is full: `{}` was given up, what is sealed still has room", ballast::FILE);
+            let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            // when another process holds it up, the room is there all the same
+            let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        given
     }
 }
 
+/// Remembers that there was no room: the error that `work` makes of it may not tell.
+fn noted(full: &Cell<bool>, error: rusqlite::Error) -> StoreError {
+    let error = StoreError::from(error);
+    full.set(full.get() || matches!(error, StoreError::Full));
+    error
+}
+
 /// A transaction under way. Only `store`, `memory` and `outbox` can put SQL to it.
-pub struct Tx<'a>(Transaction<'a>);
+pub struct Tx<'a> {
+    transaction: Transaction<'a>,
+    full: &'a Cell<bool>,
+}
 
 impl Tx<'_> {
     /// Runs one statement; gives the number of rows it changed.
     pub(crate) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
-        Ok(self.0.prepare_cached(sql)?.execute(params)?)
+        let run = || self.transaction.prepare_cached(sql)?.execute(params);
+        run().map_err(|error| noted(self.full, error))
     }
 
     /// The first row, if there is one.
@@ -162,7 +211,8 @@ impl Tx<'_> {
         params: impl Params,
         map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
-        Ok(self.0.prepare_cached(sql)?.query_row(params, map).optional()?)
+        let run = || self.transaction.prepare_cached(sql)?.query_row(params, map).optional();
+        run().map_err(|error| noted(self.full, error))
     }
 
     /// All rows.
@@ -172,9 +222,8 @@ impl Tx<'_> {
         params: impl Params,
         map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let rows = statement.query_map(params, map)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let run = || self.transaction.prepare_cached(sql)?.query_map(params, map)?.collect::<rusqlite::Result<Vec<T>>>();
+        run().map_err(|error| noted(self.full, error))
     }
 
     /// A small fact kept in clear: the site's UUID, the next sequence. Never a secret, never about a device.

@@ -60,10 +60,11 @@ pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
     Ok(if stop.is_asked() { Exit::InPart } else { exit })
 }
 
-/// The site with what has been kept long enough taken out of its queue.
+/// The site with what has been kept long enough taken out of its queue, and with room kept for bad days.
 pub fn open(places: &Places) -> Result<Arc<Site>, Failure> {
     let mut site = queue::site(places)?;
     site.expire(clock::now()).map_err(failed)?;
+    site.keep_ballast(clock::now()).map_err(failed)?;
     Ok(Arc::new(site))
 }
 

@@ -118,6 +118,9 @@ pub fn receipt(places: &Places, sequence: u64, out: &mut dyn Write) -> Result<Ex
 pub fn check(places: &Places, out: &mut dyn Write) -> Result<Exit, Failure> {
     let site = site(places)?;
     let rotten = site.check(clock::now()).map_err(failed)?;
+    if let Some(free) = site.short_of_room() {
+        print(out, &format!("the disk is nearly full: {} MiB are free where the queue lies\n", free >> 20))?;
+    }
     let count = site.items().map_err(failed)?.len();
     let items = if count == 1 { "1 item" } else { &format!("{count} items") };
     if rotten.is_empty() {

@@ -162,10 +162,10 @@ impl<'a> Sealer<'a> {
         let mut groups = self.held.take().unwrap_or_default();
         groups.push(self.draft.take());
         let press = Press { unlocked: self.unlocked, terms: &self.terms, directory: self.store.directory(), now };
-        let (mut part, last) = (0, groups.len() - 1);
+        let last = groups.len() - 1;
         let outcome = self.store.write(|tx| {
-            let mut shown = Vec::new();
-            for (at, group) in groups.into_iter().enumerate() {
+            let (mut shown, mut part) = (Vec::new(), 0);
+            for (at, group) in groups.iter_mut().enumerate() {
                 let end = (at == last).then_some(end);
                 let pressed = press.seal(tx, group, &mut part, end).map_err(Taken::Wrong)?;
                 shown.extend(pressed.into_iter().map(|pressed| pressed.xml));
@@ -179,27 +179,29 @@ impl<'a> Sealer<'a> {
         }
     }
 
-    fn close(&mut self, group: Group, end: Option<&SweepEnd>, now: Timestamp) -> Result<(), SiteError> {
+    fn close(&mut self, mut group: Group, end: Option<&SweepEnd>, now: Timestamp) -> Result<(), SiteError> {
         if let Some(held) = &mut self.held {
             held.push(group);
             return Ok(());
         }
         let devices = group.len() as u32;
         let press = Press { unlocked: self.unlocked, terms: &self.terms, directory: self.store.directory(), now };
-        let (mut part, keyring) = (self.part, &self.unlocked.keyring);
+        let keyring = &self.unlocked.keyring;
         let sealed = self.store.write(|tx| {
-            let pressed = press.seal(tx, group, &mut part, end)?;
+            let mut part = self.part;
+            let pressed = press.seal(tx, &mut group, &mut part, end)?;
             if end.is_some() {
                 memory::forget(tx, keyring, &self.gone, now)?;
             }
-            Ok::<_, SiteError>(pressed)
+            Ok::<_, SiteError>((pressed, part))
         });
         if let Err(SiteError::QueueFull { .. }) = &sealed
             && !std::mem::replace(&mut self.counted, true)
         {
             self.store.write(|tx| tx.set_fact(NOT_SEALED, &(not_sealed(tx)? + 1).to_string()))?;
         }
-        self.summary.sequences.extend(sealed?.into_iter().map(|pressed| pressed.sequence));
+        let (pressed, part) = sealed?;
+        self.summary.sequences.extend(pressed.into_iter().map(|pressed| pressed.sequence));
         self.summary.devices += devices;
         self.part = part;
         Ok(())
@@ -262,7 +264,7 @@ impl Press<'_> {
     fn seal(
         &self,
         tx: &Tx<'_>,
-        mut group: Group,
+        group: &mut [Drafted<Remembered>],
         part: &mut u32,
         end: Option<&SweepEnd>,
     ) -> Result<Vec<Pressed>, SiteError> {
@@ -270,7 +272,7 @@ impl Press<'_> {
         if held >= self.terms.queue_bytes_max {
             return Err(SiteError::QueueFull { held, most: self.terms.queue_bytes_max });
         }
-        let too_large = match self.press(tx, &group, *part + 1, end)? {
+        let too_large = match self.press(tx, group, *part + 1, end)? {
             Ok(pressed) => {
                 *part += 1;
                 return Ok(vec![pressed]);
@@ -278,8 +280,8 @@ impl Press<'_> {
             Err(too_large) => too_large,
         };
         if group.len() > 1 {
-            let back = group.split_off(group.len() / 2);
-            let mut pressed = self.seal(tx, group, part, None)?;
+            let (front, back) = group.split_at_mut(group.len() / 2);
+            let mut pressed = self.seal(tx, front, part, None)?;
             pressed.extend(self.seal(tx, back, part, end)?);
             return Ok(pressed);
         }
@@ -293,7 +295,7 @@ impl Press<'_> {
     fn press(
         &self,
         tx: &Tx<'_>,
-        group: &Group,
+        group: &[Drafted<Remembered>],
         part: u32,
         end: Option<&SweepEnd>,
     ) -> Result<Result<Pressed, TooLarge>, StoreError> {

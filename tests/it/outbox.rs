@@ -1,5 +1,8 @@
 //! What the outbox promises, with a real file: crash, damage, a full disk, two processes, and the order of numbers.
 
+#[cfg(target_os = "linux")]
+mod full_disk;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
