@@ -79,7 +79,9 @@ fn with_any(token: &str, kid: &Kid, keys: Vec<ContentKey>) -> Result<OpenedBatch
     for key in keys {
         match seal::open(token, Some(kid.site()), |_| Some(key)) {
             Ok(opened) => return Ok(OpenedBatch { kid: opened.kid, xml: opened.xml }),
-            Err(error @ (OpenError::Unreadable(_) | OpenError::Padding)) => return Err(NotOpened::Unreadable(error.to_string())),
+            Err(error @ (OpenError::Unreadable(_) | OpenError::Padding)) => {
+                return Err(NotOpened::Unreadable(error.to_string()));
+            }
             Err(_) => outcome = Err(NotOpened::Wrong),
         }
     }

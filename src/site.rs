@@ -307,7 +307,8 @@ impl Site {
             false
         });
         if !kept {
-            let text = "less than 64 MiB are free where the store lies; once nothing is, nothing more is sealed".to_owned();
+            let text =
+                "less than 64 MiB are free where the store lies; once nothing is, nothing more is sealed".to_owned();
             let event = Event { at: now, code: "disk-full".to_owned(), text };
             self.store.write(|tx| outbox::note(tx, &event))?;
         }

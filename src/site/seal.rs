@@ -16,7 +16,7 @@ use crate::clock;
 use crate::memory::{self, Known, Reached};
 use crate::outbox::{self, Sealed, Slot};
 use crate::privacy::{self, Policy};
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx, ballast};
 
 /// Errors of the last day are told in a batch's health.
 const HEALTH_ERRORS_S: i64 = 86_400;
@@ -348,7 +348,7 @@ impl Press<'_> {
         Ok(Some(Health {
             uptime_seconds: self.terms.uptime_seconds,
             // a system that does not say costs no batch
-            disk_free_bytes: fs4::available_space(self.directory).ok(),
+            disk_free_bytes: ballast::free(self.directory),
             queue_waiting: Some(tally.waiting),
             queue_handed_over: Some(tally.handed_over),
             queue_set_aside: Some(tally.set_aside),

@@ -3,6 +3,8 @@
 //! Site and central stand in one process and never meet directly: a relay lies between them, which hears what a
 //! stranger on the way would hear, and at which the central can be away.
 
+mod killed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

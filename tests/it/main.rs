@@ -4,6 +4,7 @@ mod cli;
 mod deliver;
 mod end_to_end;
 mod fleet;
+mod fuzz;
 mod memory;
 mod outbox;
 mod pmds;

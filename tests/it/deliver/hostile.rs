@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use meterpost::deliver::soap::{Soap, Via};
 use meterpost::deliver::{Hurry, Outgoing};
 use meterpost::outbox::State;
@@ -177,6 +179,45 @@ fn ten_megabytes_are_not_read() {
 }
 
 #[test]
+fn a_compressed_answer_is_read_and_a_bomb_is_cut_at_the_limit() {
+    let say_gzip = |stream: &mut TcpStream, body: &[u8]| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(body).unwrap();
+        let bytes = gzip.finish().unwrap();
+        let length = bytes.len();
+        assert!(length < 1 << 16, "{length} bytes on the way");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"
+        );
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes));
+    };
+    check(
+        move |_, stream| say_gzip(stream, &vec![b' '; 8 << 20]),
+        State::Waiting,
+        Some(60),
+        "16385 bytes: 16384 is the limit",
+    );
+    check(
+        move |body, stream| say_gzip(stream, acceptance(&submitted(body), &right_key()).as_bytes()),
+        State::Delivered,
+        None,
+        "",
+    );
+}
+
+#[test]
+fn an_answer_is_taken_by_what_it_proves_and_not_by_the_name_of_its_content() {
+    for headers in ["", "Content-Type: text/html\r\n", "Content-Type: application/soap+xml\r\n", "Content-Type: \r\n"] {
+        check(
+            move |body, stream| say(stream, "200 OK", headers, &acceptance(&submitted(body), &right_key())),
+            State::Delivered,
+            None,
+            "",
+        );
+    }
+}
+
+#[test]
 fn an_answer_that_drips_is_given_up() {
     check(
         |_, stream| {
@@ -212,6 +253,28 @@ fn a_receipt_for_another_batch_and_a_forged_one_deliver_nothing() {
         None,
         "the receipt proves nothing: the MAC is wrong",
     );
+}
+
+#[test]
+fn an_old_receipt_delivers_nothing_but_what_it_is_for() {
+    // whoever sits between says what he once heard, for ever
+    let first = Mutex::new(None);
+    let central = central(move |body, stream| {
+        let mut heard = first.lock().unwrap();
+        let answer = heard.get_or_insert_with(|| acceptance(&submitted(body), &right_key()));
+        say(stream, "200 OK", "", answer);
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let site = enrolled(dir.path());
+    queued(&site, 3);
+    let channel = soap_to(&format!("http://{}", central.address), None, &Via::default());
+    for pass in 0..2 {
+        deliver(&site, &channel, Hurry::AtOnce, at(pass));
+        assert_eq!(states(&site), [State::Waiting, State::Waiting, State::Delivered], "the newest goes first");
+    }
+    let error = site.items().unwrap()[0].last_error.clone().unwrap();
+    assert!(error.contains("the receipt is for another item"), "{error}");
+    assert_eq!(deliver(&site, &Scripted::new(honest), Hurry::AtOnce, at(3)).delivered, 2);
 }
 
 #[test]

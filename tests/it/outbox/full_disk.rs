@@ -8,7 +8,7 @@ use std::process::Command;
 use meterpost::site::{Paths, Site, SiteError};
 use meterpost::store::{StoreError, ballast};
 
-use crate::cli::{meterpost, Said};
+use crate::cli::{Said, meterpost};
 use crate::site::*;
 
 /// A small disk; unmounted when the test has ended.

@@ -2,8 +2,8 @@
 
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{Enc, Epoch, Kid, ReceiptKey};
-use meterpost_wire::receipt::{Submitted, verify_receipt, verify_refusal};
-use meterpost_wire::seal::{open, open_at_rest, peek_kid, seal};
+use meterpost_wire::receipt::{Claims, Disposition, Receipt, Submitted, sign_receipt, verify_receipt, verify_refusal};
+use meterpost_wire::seal::{open, open_at_rest, peek_kid, seal, token_sha256};
 use meterpost_wire::soap::{Answer, Request, parse_answer, parse_request, submit_batch};
 use meterpost_wire::xml::{decode, encode};
 
@@ -90,6 +90,12 @@ fn fuzz_answer(input: &[u8], key: &ReceiptKey, item: &Submitted<'_>) {
     assert!(verify_receipt(&jws, key, item).is_err() && verify_refusal(&jws, key, item).is_err());
 }
 
+fn fuzz_receipt(input: &[u8], key: &ReceiptKey, item: &Submitted<'_>, genuine: &str) {
+    let Ok(jws) = str::from_utf8(input) else { return };
+    assert!(verify_receipt(jws, key, item).is_err() || jws == genuine, "{jws} verifies");
+    assert!(verify_refusal(jws, key, item).is_err(), "{jws} is no refusal");
+}
+
 fn fuzz_enrolment(input: &[u8]) {
     let Ok(token) = str::from_utf8(input) else { return };
     if let Ok(enrolment) = Enrolment::parse(token) {
@@ -130,6 +136,27 @@ fn mutated_requests_and_answers_never_panic() {
     fuzz(request.replace("SubmitBatch", "SubmitBatchResponse").as_bytes(), 3_000, |input| {
         fuzz_answer(input, &key, &item)
     });
+}
+
+#[test]
+fn mutated_receipts_never_verify() {
+    let epoch = epoch();
+    let (site, key) = (epoch.kid().site(), epoch.receipt_key());
+    let sha256 = token_sha256("a..b.c.d");
+    let item = Submitted { site, batch_id: "0192f0c1-7b7e-7000-8000-000000000001", sequence: 41, sha256: &sha256 };
+    let claims = Claims {
+        site: site.clone(),
+        batch_id: item.batch_id.to_owned(),
+        sequence: item.sequence,
+        sha256: sha256.clone(),
+        acknowledged_through: 41,
+        server_time: batches::time("2026-11-20T06:03:12Z"),
+        highest: Some(44),
+        missing: vec![(42, 43)],
+    };
+    let genuine = sign_receipt(&Receipt { disposition: Disposition::Accepted, claims }, &key);
+    assert!(verify_receipt(&genuine, &key, &item).is_ok());
+    fuzz(genuine.as_bytes(), 5_000, |input| fuzz_receipt(input, &key, &item, &genuine));
 }
 
 #[test]
