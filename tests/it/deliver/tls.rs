@@ -119,6 +119,7 @@ fn the_environment_names_the_proxy_and_who_is_reached_without_one() {
         let (site, _) = Site::enroll(&paths(home.path()), &enrolment.to_token(), at(0)).unwrap();
         queued(&site, 1);
         drop(site);
+        std::fs::write(home.path().join("etc/meterpost.toml"), "").unwrap();
         let mut command = meterpost(home.path());
         command.args(["outbox", "send"]).envs(environment.iter().copied());
         let sent = Said::from(command.output().unwrap());
