@@ -16,6 +16,7 @@ use crate::deliver::{Hurry, Report};
 use crate::schedule::Schedule;
 use crate::site::Site;
 use crate::store::Half;
+use crate::sweep::Verdict;
 
 /// Facts in the store: when the last pass of each half began.
 const LAST_READ: &str = "last_read_at";
@@ -191,6 +192,10 @@ pub fn read_text(report: &read::Report) -> String {
     match &report.end {
         read::End::Swept(end) => {
             let mut not_asked = String::new();
+            let left = end.verdicts.iter().find(|(verdict, _)| verdict == Verdict::BudgetEnded.as_str());
+            if let Some((_, left)) = left {
+                not_asked += &format!("; {} left when the time was up", count(*left, "address", "addresses"));
+            }
             if report.sections.unresolved > 0 {
                 let names = report.sections.unresolved as u32;
                 not_asked += &format!("; {} no address", count(names, "name has", "names have"));

@@ -424,7 +424,7 @@ impl Tally {
     }
 
     fn add(&mut self, outcome: &Outcome) {
-        self.addresses += outcome.addresses;
+        self.addresses += outcome.addresses.saturating_sub(outcome.not_asked.len());
         self.answered += outcome.answered;
         for (verdict, addresses) in [
             (Verdict::Silent, &outcome.silent),
@@ -449,5 +449,43 @@ impl Tally {
             verdicts: self.verdicts.iter().map(|(word, number)| ((*word).to_owned(), count(*number))).collect(),
         };
         Ended { end, asked, denied: self.denied, unread: self.unread }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::run::world;
+
+    /// Whether a sweep goes on.
+    async fn goes_on(halted: &watch::Receiver<Halt>, closes: Option<Timestamp>) -> bool {
+        tokio::select! {
+            biased;
+            () = until(halted.clone(), closes) => false,
+            () = std::future::ready(()) => true,
+        }
+    }
+
+    #[test]
+    fn what_the_time_did_not_suffice_for_is_told_and_not_counted_as_asked() {
+        let not_asked = world::look_up(&["127.0.0.4-127.0.0.9".to_owned()], Path::new("")).unwrap().addresses;
+        let mut tally = Tally::default();
+        tally.add(&Outcome { addresses: 9, answered: 2, not_asked, ..Outcome::default() });
+        let end = tally.ended(Vec::new()).end;
+        assert_eq!((end.addresses, end.answered), (3, 2));
+        assert_eq!(end.verdicts, [("budget_ended".to_owned(), 6)]);
+    }
+
+    #[tokio::test]
+    async fn a_sweep_ends_with_its_pass_and_when_its_window_closes() {
+        let (halt, halted) = watch::channel(Halt::No);
+        let now = clock::now();
+        let (past, future) = (now - Duration::from_secs(1), now + Duration::from_secs(3_600));
+        assert!(goes_on(&halted, None).await && goes_on(&halted, Some(future)).await);
+        assert!(!goes_on(&halted, Some(past)).await);
+        halt.send_replace(Halt::Budget);
+        assert!(!goes_on(&halted, None).await && !goes_on(&halted, Some(future)).await);
     }
 }

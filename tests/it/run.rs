@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use expect_test::expect;
+use meterpost::clock;
+use meterpost::site::{Paths, Site};
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{Enc, Epoch, Kid};
 use serde_json::Value;
@@ -113,6 +116,17 @@ fn one_pass_reads_seals_and_keeps_what_the_central_did_not_take() {
     // `--due`: nothing is due so soon after, and that is no fault
     let due = said(home.path(), &["run", "--once", "--due", "--read-only"]);
     assert_eq!((due.out.as_str(), due.err.as_str(), due.code), ("", "", 0));
+
+    // of the readings that were missed in three days one is made
+    let site = Site::open(&Paths { data_dir: home.path().join("data"), key_file: home.path().join("etc/machine.key") });
+    let store = site.unwrap();
+    let three_days_ago = (clock::now() - Duration::from_secs(3 * 86_400)).to_string();
+    store.store().write(|tx| tx.set_fact("last_read_at", &three_days_ago)).unwrap();
+    drop(store);
+    for expected in ["14 addresses asked, 3 answered, 2 printers; 2 devices in batch 2\n", ""] {
+        let due = said(home.path(), &["run", "--once", "--due", "--read-only"]);
+        assert_eq!((due.out.as_str(), due.code), (expected, 0), "{}", due.err);
+    }
 
     // nothing but the queue, and nothing of it went through
     let sent = said(home.path(), &["outbox", "send"]);
@@ -274,7 +288,7 @@ fn the_machine_key_may_not_lie_in_the_data_directory() {
 
 /// Hours of a day in UTC around the present one, or far from it.
 fn window(from_now: i32) -> String {
-    let hour = i32::from(meterpost::clock::now().to_zoned(jiff::tz::TimeZone::UTC).hour());
+    let hour = i32::from(clock::now().to_zoned(jiff::tz::TimeZone::UTC).hour());
     let at = |hour: i32| (hour + from_now).rem_euclid(24);
     format!("window = \"{:02}:00-{:02}:00\"", at(hour - 2), at(hour + 3))
 }

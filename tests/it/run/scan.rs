@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{SWITCH, at, fleet, json, office, printer};
-use crate::cli::said;
+use crate::cli::{Said, meterpost, said};
 use crate::simulator::made;
 use crate::simulator::manner::{Auth, Manner, Privacy, User};
 use crate::simulator::recording::Recording;
@@ -226,4 +226,18 @@ fn a_sweep_alone_finds_printers_and_reads_none() {
     assert!(csv.starts_with("address,verdict,detail\r\n127.93.4.7,printer,\r\n127.93.4.9,printer,\r\n"), "{csv}");
     let xml = said(home.path(), &[&arguments[..], &["xml"]].concat());
     assert!(xml.err.contains("`--sweep-only` reads nothing") && xml.code == 2, "{xml:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_scan_whose_result_finds_no_room_says_so() {
+    let running = office(19);
+    let home = tempfile::tempdir().unwrap();
+    let port = running.port().to_string();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = meterpost(home.path());
+    command.args(["scan", "127.93.19.0/28", "--port", &port, "--retries", "0"]).stdout(full);
+    let scan = Said::from(command.output().unwrap());
+    assert_eq!(scan.err, "error: cannot write the result: No space left on device (os error 28)\n");
+    assert_eq!(scan.code, 1);
 }
