@@ -101,6 +101,9 @@ pub struct Sighting {
     pub credential: String,
     /// All names listed for this address, in order.
     pub credentials: Vec<String>,
+    /// The port it answered from when that is another one than was asked. It is there, and cannot be read: an answer
+    /// from elsewhere is not told from a stranger's then.
+    pub other_port: Option<u16>,
     /// The version it answered in.
     pub version: Version,
     /// Round trip.
@@ -420,6 +423,7 @@ impl Sweep {
             address: SocketAddr::from((address, slot.port)),
             credential: credentials[credential].name.clone(),
             credentials: slot.names.clone(),
+            other_port: (from.port() != slot.port).then_some(from.port()),
             version: answered.version,
             rtt,
             description: answered.description.map(<[u8]>::to_vec),

@@ -67,12 +67,12 @@ impl Targets {
         self.groups.iter().fold(self.excluded.clone(), |left, group| left.without(&group.addresses))
     }
 
-    /// Takes out of `group` what is asked here already at its port: it keeps its place, with the credentials of both, the
-    /// earlier ones first. Two sweeps that share no address never ask a printer at one time or twice.
-    pub fn claim(&mut self, group: &mut Group) -> Result<(), BadTarget> {
+    /// Takes out of `group` what is asked here already at its port and not in `exclude`: it keeps its place, with the
+    /// credentials of both, the earlier ones first. So no two sweeps ask one printer.
+    pub fn claim(&mut self, group: &mut Group, exclude: &Addresses) -> Result<(), BadTarget> {
+        let wanted = group.addresses.without(exclude);
         let same_port = self.groups.iter().filter(|known| known.port == group.port);
-        let shared =
-            same_port.fold(Addresses::default(), |all, known| all.union(&known.addresses.within(&group.addresses)));
+        let shared = same_port.fold(Addresses::default(), |all, known| all.union(&known.addresses.within(&wanted)));
         group.addresses = group.addresses.without(&shared);
         self.add(Group { addresses: shared, ..group.clone() }, &Addresses::default())
     }
@@ -150,15 +150,16 @@ mod tests {
         first.add(group(&["10.0.0.1-20"], 161, &["a"]), &set(&["10.0.0.5-6"])).unwrap();
         let mut later = group(&["10.0.0.4-5", "10.0.0.19-30"], 161, &["b"]);
         let mut second = Targets::default();
-        first.claim(&mut later).unwrap();
-        second.add(later, &set(&["10.0.0.21"])).unwrap();
+        first.claim(&mut later, &set(&["10.0.0.20-21"])).unwrap();
+        second.add(later, &set(&["10.0.0.20-21"])).unwrap();
         let mut other_port = group(&["10.0.0.4"], 1161, &["c"]);
-        first.claim(&mut other_port).unwrap();
+        first.claim(&mut other_port, &none).unwrap();
         second.add(other_port, &none).unwrap();
         first.leave_to(&second);
+        second.leave_to(&first);
         assert_eq!(
             shown(&first),
-            ["10.0.0.1-10.0.0.3, 10.0.0.7-10.0.0.18 161 a", "10.0.0.4, 10.0.0.19-10.0.0.20 161 a+b"]
+            ["10.0.0.1-10.0.0.3, 10.0.0.7-10.0.0.18, 10.0.0.20 161 a", "10.0.0.4, 10.0.0.19 161 a+b"]
         );
         assert_eq!(shown(&second), ["10.0.0.5, 10.0.0.22-10.0.0.30 161 b", "10.0.0.4 1161 c"]);
         assert_eq!(

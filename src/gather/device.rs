@@ -98,7 +98,13 @@ pub async fn read(reader: &Reader, sighting: &Sighting, known: Option<&Known>) -
         Some((Unanswered::Denied, reason)) => nothing(sighting, Verdict::WrongCredential, reason, traffic),
         Some((Unanswered::Unreachable, _)) => nothing(sighting, Verdict::Unreachable, None, traffic),
         Some((Unanswered::Silent, _)) | None => {
-            let detail = "it answered the sweep, and then no more".to_owned();
+            let detail = match sighting.other_port {
+                None => "it answered the sweep, and then no more".to_owned(),
+                Some(port) => format!(
+                    "it answers from port {port} to what port {} is asked, which a reading does not take",
+                    address.port()
+                ),
+            };
             nothing(sighting, Verdict::Silent, Some(detail), traffic)
         }
     }

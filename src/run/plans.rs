@@ -57,7 +57,8 @@ pub struct Plans {
     pub unresolved: usize,
 }
 
-/// The sections, those that are asked in the same way and at the same hours together.
+/// The sections, those that are asked in the same way and at the same hours together. Of those with the same hours no
+/// two ask one address: the first keeps it, with the credentials of both.
 pub fn plans(config: &Config, dir: &Path) -> Result<Plans, Failure> {
     let attached = probe::attached();
     let (mut plans, mut unresolved) = (Vec::<Plan>::new(), 0);
@@ -65,7 +66,10 @@ pub fn plans(config: &Config, dir: &Path) -> Result<Plans, Failure> {
         let window = section.window;
         let rate: Rate = section.rate.map(Into::into).unwrap_or_default();
         let options = Options { rate, retries: section.retries, timeout: None, attached: attached.clone() };
-        let Some((group, exclude)) = group(section, dir, &mut unresolved)? else { continue };
+        let Some((mut group, exclude)) = group(section, dir, &mut unresolved)? else { continue };
+        for plan in plans.iter_mut().filter(|plan| plan.window == window && plan.options != options) {
+            plan.targets.claim(&mut group, &exclude).map_err(Failure::usage)?;
+        }
         match plans.iter_mut().find(|plan| plan.options == options && plan.window == window) {
             Some(plan) => {
                 plan.targets.add(group, &exclude).map_err(Failure::usage)?;
@@ -75,6 +79,15 @@ pub fn plans(config: &Config, dir: &Path) -> Result<Plans, Failure> {
                 let mut targets = Targets::default();
                 targets.add(group, &exclude).map_err(Failure::usage)?;
                 plans.push(Plan { targets, options, window, sections: 1 });
+            }
+        }
+    }
+    for one in 0..plans.len() {
+        for other in (0..plans.len()).filter(|&other| other != one) {
+            if let Ok([one, other]) = plans.get_disjoint_mut([one, other])
+                && one.window == other.window
+            {
+                one.targets.leave_to(&other.targets);
             }
         }
     }
@@ -158,5 +171,28 @@ mod tests {
         let found: Vec<_> =
             plans.iter().map(|plan| (plan.sections, plan.window.is_some(), plan.targets.len())).collect();
         assert_eq!(found, [(2, false, 2), (1, true, 1)]);
+    }
+
+    #[test]
+    fn sections_with_other_rates_share_no_address_and_count_none_twice() {
+        let text = "[[credentials]]\nname = \"c\"\ncommunity = \"c\"\n\
+                    [[credentials]]\nname = \"d\"\ncommunity = \"d\"\n\
+                    [[sweep]]\ntargets = [\"127.0.0.1-9\"]\nexclude = [\"127.0.0.2-3\"]\ncredentials = [\"c\"]\n\
+                    [[sweep]]\ntargets = [\"127.0.0.3-12\"]\nexclude = [\"127.0.0.8\"]\ncredentials = [\"d\"]\nrate = 50\n";
+        let config = Config::parse(text, Path::new(""), &|_| None).unwrap();
+        let plans = plans(&config, Path::new("")).unwrap().plans;
+        let shown = |plan: &Plan| {
+            let group = |group: &Group| format!("{} {}", group.addresses, group.credentials.join("+"));
+            let groups: Vec<String> = plan.targets.groups().iter().map(group).collect();
+            format!("{}; not {}", groups.join("; "), plan.targets.excluded())
+        };
+        let found: Vec<String> = plans.iter().map(shown).collect();
+        assert_eq!(
+            found,
+            [
+                "127.0.0.1, 127.0.0.8 c; 127.0.0.4-127.0.0.7, 127.0.0.9 c+d; not 127.0.0.2",
+                "127.0.0.3, 127.0.0.10-127.0.0.12 d; not "
+            ]
+        );
     }
 }

@@ -313,35 +313,29 @@ async fn readable(socket: Option<&UdpSocket>) {
     }
 }
 
-/// The IPv4 networks that this host is in itself, without loopback, by the kernel's routing table.
-#[cfg(target_os = "linux")]
+/// The networks that this host is in itself, of both families, by the addresses of its interfaces. None when the system
+/// does not tell: the overall rate alone holds then, and a given one.
 pub fn attached() -> Vec<ipnet::IpNet> {
-    std::fs::read_to_string("/proc/net/route").map(|table| routes(&table)).unwrap_or_default()
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    // At the other end of a tunnel nobody looks neighbours up.
+    let mut networks: Vec<_> = interfaces
+        .iter()
+        .filter(|interface| !interface.is_p2p())
+        .filter_map(|interface| network(&interface.addr))
+        .collect();
+    networks.sort();
+    networks.dedup();
+    networks
 }
 
-/// Elsewhere the table is not read: the overall rate alone holds, and a given one.
-#[cfg(not(target_os = "linux"))]
-pub fn attached() -> Vec<ipnet::IpNet> {
-    Vec::new()
-}
-
-/// Reads /proc/net/route: routes without a gateway; numbers are hexadecimal in the host's byte order.
-#[cfg(any(target_os = "linux", test))]
-fn routes(table: &str) -> Vec<ipnet::IpNet> {
-    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(|n| n.to_ne_bytes());
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            let (interface, net, gateway, mask) =
-                (*columns.first()?, number(columns.get(1)?)?, number(columns.get(2)?)?, number(columns.get(7)?)?);
-            if interface == "lo" || gateway != [0; 4] || mask == [0; 4] {
-                return None;
-            }
-            ipnet::IpNet::with_netmask(IpAddr::from(net), IpAddr::from(mask)).ok()
-        })
-        .collect()
+/// The network of an interface; none for loopback and for an address without neighbours.
+fn network(address: &if_addrs::IfAddr) -> Option<ipnet::IpNet> {
+    let length = match address {
+        if_addrs::IfAddr::V4(v4) => v4.prefixlen,
+        if_addrs::IfAddr::V6(v6) => v6.prefixlen,
+    };
+    let net = ipnet::IpNet::new(address.ip(), length).ok()?.trunc();
+    (!address.is_loopback() && length > 0 && length < net.max_prefix_len()).then_some(net)
 }
 
 #[cfg(test)]
@@ -426,21 +420,25 @@ mod tests {
     }
 
     #[test]
-    fn networks_without_a_gateway_are_attached() {
-        let hex = |octets: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(octets));
-        let table = format!(
-            "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
-             eth0\t00000000\t{}\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-             eth0\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n\
-             lo\t{}\t00000000\t0001\t0\t0\t0\t{}\t0\t0\t0\n\
-             broken line\n",
-            hex([10, 0, 0, 1]),
-            hex([10, 0, 4, 0]),
-            hex([255, 255, 252, 0]),
-            hex([127, 0, 0, 0]),
-            hex([255, 0, 0, 0]),
-        );
-        assert_eq!(routes(&table), ["10.0.4.0/22".parse::<ipnet::IpNet>().unwrap()]);
-        assert_eq!(routes(""), []);
+    fn the_networks_of_interfaces_are_attached_but_not_loopback_nor_an_address_alone() {
+        let v4 = |ip: &str, prefixlen| {
+            let (ip, netmask) = (ip.parse().unwrap(), Ipv4Addr::UNSPECIFIED);
+            if_addrs::IfAddr::V4(if_addrs::Ifv4Addr { ip, netmask, prefixlen, broadcast: None })
+        };
+        let v6 = |ip: &str, prefixlen| {
+            let (ip, netmask) = (ip.parse().unwrap(), Ipv6Addr::UNSPECIFIED);
+            if_addrs::IfAddr::V6(if_addrs::Ifv6Addr { ip, netmask, prefixlen, broadcast: None })
+        };
+        for (address, expected) in [
+            (v4("10.0.5.7", 22), Some("10.0.4.0/22")),
+            (v6("2001:db8::5:7", 64), Some("2001:db8::/64")),
+            (v4("127.0.0.1", 8), None),
+            (v6("::1", 128), None),
+            (v4("10.0.5.7", 32), None),
+            (v4("10.0.5.7", 0), None),
+        ] {
+            assert_eq!(network(&address).map(|net| net.to_string()).as_deref(), expected, "{address:?}");
+        }
+        assert!(attached().iter().all(|net| !net.contains(&IpAddr::from(Ipv4Addr::LOCALHOST))));
     }
 }

@@ -14,7 +14,9 @@ pub enum Verdict {
     NotPrinter,
     /// No answer.
     Silent,
-    /// The network says there is no way.
+    /// This host has no way there: no route, no socket of that family, a packet that may not be sent. What other hosts
+    /// say (ICMP) is not heard: the sweep's one socket is connected to nobody, and such words may be forged, rate-limited
+    /// or a printer's own while it starts. An address of a host that refuses is `silent`.
     Unreachable,
     /// It answers and lets none of the credentials in.
     WrongCredential,

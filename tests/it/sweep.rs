@@ -399,7 +399,7 @@ fn answers_to_no_question_are_counted_and_make_no_sighting() {
     }
     // From another port of the asked address it counts.
     let seen = handle(from("10.0.0.1:4000"), Some(answered("public", Version::V2c))).unwrap();
-    assert_eq!(seen.address, from("10.0.0.1:161"));
+    assert_eq!((seen.address, seen.other_port), (from("10.0.0.1:161"), Some(4000)));
     assert_eq!(handle(from("10.0.0.1:161"), Some(answered("public", Version::V2c))), None);
     let outcome = sweep.finish();
     assert_eq!((outcome.unexpected, outcome.other_port, outcome.answered), (6, 1, 1));

@@ -53,6 +53,7 @@ async fn a_known_device_is_not_asked_again_what_it_never_answers_nor_more_than_i
         address: agent.address,
         credential: "c".to_owned(),
         credentials: vec!["c".to_owned()],
+        other_port: None,
         version: Version::V2c,
         rtt: Duration::from_millis(1),
         description: None,

@@ -42,7 +42,7 @@ impl Snmpd {
             format!("engineID {engine}\nrocommunity public\nsysDescr a real agent\nview all included .1\n{more}\n");
         for auth in AUTHS {
             let name = user_name(auth, None);
-            writeln!(config, "createUser {name} {auth} auth-{name}\nrouser {name} auth").unwrap();
+            writeln!(config, "createUser {name} {auth} auth-{name}\nrouser {name} auth -V all *").unwrap();
             for cipher in PRIVS {
                 let name = user_name(auth, Some(cipher));
                 writeln!(
@@ -223,6 +223,15 @@ async fn objects_of_a_context_are_read_in_it_alone() {
     assert_eq!(session.skipped().count(), 0);
     check(session.get("", &system()).await, "the default context");
     drop(session);
+    // Every hash and cipher, within the context and without.
+    for auth in AUTHS {
+        for cipher in std::iter::once(None).chain(PRIVS.map(Some)) {
+            let mut session = network.session(snmpd.address, &user(auth, cipher), None, ALIVE).await;
+            let what = format!("{auth} {cipher:?}");
+            assert_eq!(session.get("Jetdirect", &device_id).await.unwrap()[0].answer, inside, "{what}");
+            check(session.get("", &system()).await, &what);
+        }
+    }
     // A context that the credential names is the default one.
     let mut credential = user("SHA", Some("AES"));
     let Access::User(user) = &mut credential.access else { unreachable!() };
