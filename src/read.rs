@@ -135,7 +135,7 @@ fn in_context(plan: &Plan, context: &str, answers: &Answers) -> Plan {
 /// than to look each one up.
 fn unique<'a>(oids: impl Iterator<Item = &'a Oid>) -> Vec<Oid> {
     let mut placed: Vec<(usize, &Oid)> = oids.enumerate().collect();
-    placed.sort_by(|(_, a), (_, b)| a.cmp(b));
+    placed.sort_by_key(|(_, oid)| *oid);
     placed.dedup_by(|later, earlier| later.1 == earlier.1);
     placed.sort_unstable_by_key(|(place, _)| *place);
     placed.into_iter().map(|(_, oid)| oid.clone()).collect()
