@@ -10,6 +10,7 @@ mod kind;
 #[cfg(test)]
 mod losses;
 mod rows;
+mod shape;
 mod supplies;
 #[cfg(test)]
 mod tests;
@@ -23,8 +24,8 @@ use jiff::Timestamp;
 use meterpost_wire::counters::CounterKey;
 use meterpost_wire::labels::{self, Table};
 use meterpost_wire::reading::{
-    Alerts, Basis, Capabilities, Coded, Count, DetectedErrors, Evidence, Firmware, Gap, GapReason, Mapping, Network,
-    Outcome, Reading, Scope, Status, Text,
+    Alert, Alerts, Basis, Capabilities, Coded, Count, DetectedErrors, Evidence, Firmware, Gap, GapReason, Mapping,
+    Network, Outcome, Reading, Scope, Status, Text,
 };
 
 use crate::identify::{self, Identity};
@@ -32,13 +33,16 @@ use crate::plan::Answers;
 use crate::pmd::rule::Check;
 use crate::pmd::words::Words;
 use crate::pmd::{GENERIC, Pmd};
-use crate::snmp::{Absent, Oid};
+use crate::snmp::Oid;
 pub use datum::{Datum, Lost};
 use eval::{Evaluator, Kind, Won, kind_of};
 pub use trace::{Fate, Trace, Tracing, Tried, Winner};
 
 /// Gaps in one reading; more are left out.
 pub const GAPS_MAX: usize = 200;
+/// Texts that a person at the site gives a device, or does not.
+const SET_BY_PEOPLE: [&str; 5] =
+    ["identity.asset_tag", "identity.system_name", "identity.location", "identity.contact", "network.host_name"];
 /// Characters of a text; longer ones are cut.
 const TEXT_CHARS_MAX: usize = 1_023;
 /// Rows of one kind (supplies, trays, covers, alerts); more are left out.
@@ -107,9 +111,6 @@ fn evaluated(eval: &Evaluator<'_>, identity: &Identity, answers: &Answers, subje
         model,
         serial_number,
     };
-    for field in ["identity.vendor", "identity.model", "identity.serial_number"] {
-        gap(eval, field, &mut gaps);
-    }
 
     // a name that nobody set: the model, or brand and model
     let is_the_model = |name: &String| {
@@ -123,16 +124,26 @@ fn evaluated(eval: &Evaluator<'_>, identity: &Identity, answers: &Answers, subje
         host_name: plain("network.host_name").filter(|name| !is_the_model(name)),
     };
 
-    let counters = counters(eval, &mut gaps);
-    let supplies = supplies::supplies(eval);
-    let inputs = rows::trays(eval, "inputs");
-    let outputs = rows::trays(eval, "outputs");
-    let covers = rows::covers(eval);
+    let counters = counters(eval);
+    let supplies = whole("supplies", supplies::supplies(eval), subject, &mut gaps);
+    let inputs = whole("inputs", rows::trays(eval, "inputs"), subject, &mut gaps);
+    let outputs = whole("outputs", rows::trays(eval, "outputs"), subject, &mut gaps);
+    let covers = whole("covers", rows::covers(eval), subject, &mut gaps);
     let alerts = rows::alerts(eval, subject.read_at, identity.up_time_ticks);
-    let capabilities = capabilities(eval, inputs.as_ref().map(Vec::len));
-    let status = status(eval, alerts.as_deref().unwrap_or_default(), identity);
+    let alerts_lost = alerts.lost.is_some();
+    // the central closes what is not in the list: it is the whole list or none
+    let alerts = whole("alerts", alerts, subject, &mut gaps).filter(|_| !alerts_lost);
+    let trays = inputs.as_ref().filter(|_| gaps.iter().all(|gap| gap.field != "inputs")).map(Vec::len);
+    let capabilities = capabilities(eval, trays);
+    let status = status(eval, alerts.as_deref().unwrap_or_default(), alerts_lost, identity);
+    for field in pmd.fields.keys().filter(|field| !field.starts_with("let.")) {
+        gap(eval, field, &mut gaps);
+    }
+    if capabilities.as_ref().is_some_and(|capabilities| capabilities.trays.is_some()) {
+        gaps.retain(|gap| gap.field != "capabilities.trays");
+    }
 
-    let unanswered = subject.cut_short || answers.iter().any(|(_, _, answer)| matches!(answer, Err(Absent::NoAnswer)));
+    let unanswered = subject.cut_short || answers.has_silent();
     let outcome = match unanswered {
         true => Outcome::Partial,
         false if *pmd.name == *GENERIC => Outcome::Unmapped,
@@ -166,8 +177,16 @@ fn evaluated(eval: &Evaluator<'_>, identity: &Identity, answers: &Answers, subje
     }
 }
 
+/// A table as the reading has it. Absent, with its gap, when nobody knows its rows; those of which some object got no answer,
+/// from a device that answers otherwise, are told with a gap beside them.
+fn whole<T>(field: &str, read: rows::Rows<T>, subject: &Subject<'_>, gaps: &mut Vec<Gap>) -> Option<Vec<T>> {
+    let Some(detail) = read.lost else { return read.mapped.then_some(read.rows) };
+    gaps.push(Gap { field: field.to_owned(), reason: GapReason::NoAnswer, detail: Some(detail) });
+    (!subject.cut_short && !read.rows.is_empty()).then_some(read.rows)
+}
+
 /// Lifetime counters, each with its evidence; those that contradict each other are suspect.
-fn counters(eval: &Evaluator<'_>, gaps: &mut Vec<Gap>) -> Option<BTreeMap<CounterKey, Count>> {
+fn counters(eval: &Evaluator<'_>) -> Option<BTreeMap<CounterKey, Count>> {
     let mut counters = BTreeMap::new();
     for field in eval.pmd().fields.keys().filter(|field| field.starts_with("counters.")) {
         let Ok(key) = CounterKey::parse(&field["counters.".len()..]) else { continue };
@@ -183,7 +202,7 @@ fn counters(eval: &Evaluator<'_>, gaps: &mut Vec<Gap>) -> Option<BTreeMap<Counte
                 };
                 counters.insert(key, count);
             }
-            None => gap(eval, field, gaps),
+            None => {}
         }
     }
     for check in &eval.pmd().checks {
@@ -201,6 +220,13 @@ fn suspect(eval: &Evaluator<'_>, check: &Check, counters: &mut BTreeMap<CounterK
     let Some(total) = value(&check.total).filter(|_| !stands_in(&check.total, counters)) else { return };
     let parts: Option<Vec<u64>> = check.parts.iter().map(|name| value(name)).collect();
     let Some(mut parts) = parts else { return };
+    let is_lost = |name: &&String| {
+        let field = if name.contains("let.") { (*name).clone() } else { format!("counters.{name}") };
+        matches!(eval.why_none(&field), Some(Lost::NoAnswer(_)))
+    };
+    if check.optional.iter().any(|name| is_lost(&name)) {
+        return;
+    }
     parts.extend(check.optional.iter().filter_map(|name| value(name)));
     let sum: u64 = parts.iter().fold(0, |sum, part| sum.saturating_add(*part));
     let apart = if check.at_most { sum.saturating_sub(total) } else { sum.abs_diff(total) };
@@ -248,7 +274,8 @@ fn capabilities(eval: &Evaluator<'_>, trays: Option<usize>) -> Option<Capabiliti
     (capabilities != Capabilities::default()).then_some(capabilities)
 }
 
-fn status(eval: &Evaluator<'_>, alerts: &[meterpost_wire::reading::Alert], identity: &Identity) -> Option<Status> {
+/// The state follows from three things; where one of them got no answer there is none.
+fn status(eval: &Evaluator<'_>, alerts: &[Alert], alerts_lost: bool, identity: &Identity) -> Option<Status> {
     let device_status = coded(eval, "status.device_status", Table::DeviceStatus);
     let printer_status = coded(eval, "status.printer_status", Table::PrinterStatus);
     let detected_errors = eval.field("status.detected_errors", Kind::Any).and_then(|won| match &won.value {
@@ -261,9 +288,11 @@ fn status(eval: &Evaluator<'_>, alerts: &[meterpost_wire::reading::Alert], ident
     if device_status.is_none() && printer_status.is_none() && detected_errors.is_none() && console.is_none() {
         return None;
     }
+    let is_lost = |field: &str| matches!(eval.why_none(field), Some(Lost::NoAnswer(_)));
+    let unknown = alerts_lost || is_lost("status.device_status") || is_lost("status.printer_status");
     let state = rows::state(device_status.as_ref(), printer_status.as_ref(), alerts);
     Some(Status {
-        state,
+        state: state.filter(|_| !unknown),
         device_status,
         printer_status,
         detected_errors,
@@ -323,6 +352,8 @@ fn gap(eval: &Evaluator<'_>, field: &str, gaps: &mut Vec<Gap>) {
         return;
     }
     let (reason, detail) = match eval.why_none(field) {
+        // what a person at the site may set or not is no lack of the device
+        Some(Lost::NotSupported(_)) if SET_BY_PEOPLE.contains(&field) => return,
         Some(Lost::NotSupported(_)) => (GapReason::NotSupported, None),
         Some(Lost::NoAnswer(detail)) => (GapReason::NoAnswer, Some(detail)),
         Some(Lost::Rejected(detail)) => (GapReason::Rejected, Some(detail)),

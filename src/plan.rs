@@ -76,6 +76,45 @@ fn planned(pmd: &Pmd, device: u32) -> Plan {
     Plan { gets, walks }
 }
 
+/// Columns of which counters take all rows, as context, column, and column with what the indexes begin with. A row more
+/// makes another sum.
+pub fn summed(pmd: &Pmd, device: u32) -> BTreeSet<(String, Oid, Oid)> {
+    let mut summed = BTreeSet::new();
+    each_counter_rule(pmd, &mut |rule| {
+        if let Source::Column(column) = &rule.source
+            && matches!(column.take, Take::Sum | Take::Count | Take::Max)
+        {
+            let prefix = column.prefix(device);
+            let context = rule.context.as_deref().unwrap_or_default().to_owned();
+            summed.insert((context, column.base.clone(), column.base.join(&prefix)));
+        }
+    });
+    summed
+}
+
+/// Exact objects that a counter's sum may lack: one that comes later makes another sum.
+pub fn terms(pmd: &Pmd, device: u32) -> BTreeSet<(String, Oid)> {
+    let mut terms = BTreeSet::new();
+    each_counter_rule(pmd, &mut |rule| {
+        if let (true, Source::Get(oids)) = (rule.optional, &rule.source) {
+            let context = rule.context.as_deref().unwrap_or_default();
+            terms.extend(oids.iter().map(|oid| (context.to_owned(), oid.oid(device))));
+        }
+    });
+    terms
+}
+
+fn each_counter_rule<'a>(pmd: &'a Pmd, look: &mut impl FnMut(&'a Rule)) {
+    fn down<'a>(rule: &'a Rule, look: &mut impl FnMut(&'a Rule)) {
+        look(rule);
+        if let Source::Sum(terms) | Source::Difference(terms) | Source::Product(terms) = &rule.source {
+            terms.iter().for_each(|term| down(term, look));
+        }
+    }
+    let counts = |field: &str| field.starts_with("counters.") || field.starts_with("let.");
+    pmd.fields.iter().filter(|(field, _)| counts(field)).flat_map(|(_, rules)| rules).for_each(|rule| down(rule, look));
+}
+
 struct Planner {
     device: u32,
     gets: BTreeSet<(String, Oid)>,
@@ -99,12 +138,7 @@ impl Planner {
     }
 
     fn column(&mut self, column: &Column, context: &str) {
-        let fixed = |part: &Part| match part {
-            Part::Arc(arc) => Some(*arc),
-            Part::Device => Some(self.device),
-            Part::Any | Part::Value => None,
-        };
-        let prefix: Vec<u32> = column.index.iter().flat_map(|index| &index.0).map_while(fixed).collect();
+        let prefix = column.prefix(self.device);
         let whole = column.index.as_ref().is_some_and(|index| index.0.len() == prefix.len());
         let is_text = |scalar: &Scalar| matches!(scalar, Scalar::Text(_));
         let is_named = column.filters.iter().any(|filter| match &filter.test {

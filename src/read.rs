@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use meterpost_wire::reading::Reading;
+use meterpost_wire::reading::{GapReason, Reading};
 use tokio::time::Instant;
 
 use crate::identify::{self, Identity, NotPrinter};
@@ -23,7 +23,7 @@ use crate::plan::{self, Answers, Plan};
 use crate::pmd::{Choice, Library, guard};
 use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered, VarBind};
 pub use poll::Learned;
-use table::Table;
+use table::{Found, Table};
 
 /// Rounds of learning one table set; a device that still has more rows then is left at what is known.
 const ROUNDS_MAX: usize = 40;
@@ -99,23 +99,37 @@ async fn full<A: Agent>(
     let pmd = choice.pmd.clone();
     asking.agent.limit(pmd.limits);
     let plan = plan::plan(&pmd, device);
-    // a device that falls silent now has been met: what it said is kept
-    let mut cut_short = asking.execute(&plan, pmd.limits.bulk).await.is_err();
-    if let Some(context) = &pmd.context
-        && !cut_short
-    {
-        cut_short = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits.bulk).await.is_err();
+    // a device that falls silent now has been met: what it said is kept, as long as that tells who it is
+    let mut silent = asking.execute(&plan, pmd.limits.bulk).await.err();
+    if let (Some(context), None) = (&pmd.context, silent) {
+        silent = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits.bulk).await.err();
     }
-    let answers = asking.answers;
+    let mut answers = asking.answers;
+    let cut_short = silent.is_some();
     let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
     let (reading, winners) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    if let Some(why) = silent.filter(|_| is_nobody(&reading)) {
+        return Err(why.into());
+    }
     // what fell silent only now may be there the next time: nothing is to be concluded from it
     let newly_silent = answers.iter().any(|(context, oid, answer)| {
         matches!(answer, Err(Absent::NoAnswer)) && !learned.is_some_and(|before| before.was_silent(context, oid))
     });
     let full_at = Some(now).filter(|_| !cut_short && !newly_silent);
+    if cut_short {
+        answers.forget_silent();
+    }
     let learned = Learned::of(&pmd, &identity, answers, &winners, full_at);
     Ok(DeviceRead { reading, learned, choice, full: true })
+}
+
+/// Whether a reading cannot say which device it is of: its key would be another one, had everything been answered.
+fn is_nobody(reading: &Reading) -> bool {
+    let parts = ["identity.serial_number", "identity.uuid", "network.physical_addresses"];
+    let is_lost = |field: &str| reading.gaps.iter().any(|gap| gap.field == field && gap.reason == GapReason::NoAnswer);
+    let better = ["sn:", "uuid:", "mac:"].iter().position(|kind| reading.key.starts_with(kind)).unwrap_or(parts.len());
+    let vendor_lost = better > 0 && is_lost("identity.vendor");
+    vendor_lost || parts[..better].iter().any(|field| is_lost(field))
 }
 
 /// The same plan in another context, for what the default one has no value of.
@@ -189,18 +203,25 @@ impl<'a, A: Agent> Asking<'a, A> {
         self.may_go_on()?;
         let found = self.agent.get(context, &oids).await?;
         self.answers.extend(context, found.into_iter().map(|found| (found.oid, found.answer)));
-        Ok(())
+        self.agent.gone().map_or(Ok(()), Err)
     }
 
-    /// What lies behind these; returns where each ended, `None` at the end of the device's objects.
-    async fn get_next(&mut self, context: &str, starts: &[Oid]) -> Result<Vec<Option<Oid>>, Unanswered> {
+    /// What lies behind these; a start that may not be asked has nothing behind it.
+    async fn get_next(&mut self, context: &str, starts: &[Oid]) -> Result<Vec<Found>, Unanswered> {
+        let asked: Vec<Oid> = starts.iter().filter(|start| guard::refused(start, true).is_none()).cloned().collect();
+        if asked.is_empty() {
+            return Ok(vec![Found::End; starts.len()]);
+        }
         self.may_go_on()?;
-        let found = self.agent.get_next(context, starts).await?;
-        // an object that never answers has been named by the one asked, not by the one behind it
-        let end = |found: &VarBind| found.answer.is_ok().then(|| found.oid.clone());
-        let mut ends: Vec<Option<Oid>> = found.iter().map(end).collect();
-        ends.resize(starts.len(), None);
+        let found = self.agent.get_next(context, &asked).await?;
+        let mut told = found.iter().map(Found::of);
+        let ends = starts.iter().map(|start| match guard::refused(start, true) {
+            Some(_) => Found::End,
+            None => told.next().unwrap_or(Found::NoAnswer),
+        });
+        let ends = ends.collect();
         self.keep(context, found);
+        // what it told is used, also when it is gone: then the next request fails at once
         Ok(ends)
     }
 
@@ -217,15 +238,30 @@ impl<'a, A: Agent> Asking<'a, A> {
         if spent { Err(Unanswered::Silent) } else { Ok(()) }
     }
 
-    /// Does what a plan says: learn rows, then fetch.
+    /// Does what a plan says. What it could not ask, because the device fell silent, is as good as not answered.
     async fn execute(&mut self, plan: &Plan, bulk: bool) -> Result<(), Unanswered> {
         let mut tables: Vec<Table> = plan.walks.iter().map(|walk| Table::new(walk, bulk)).collect();
-        if bulk {
-            self.learn_by_bulk(&mut tables).await?;
-        }
-        self.learn(&mut tables).await?;
-        let mut wanted: Vec<(String, Oid)> = plan.gets.iter().cloned().collect();
+        let done = self.learn_and_fetch(plan, &mut tables, bulk).await;
         for table in &tables {
+            let unasked = if done.is_err() { table.cells() } else { Vec::new() };
+            self.answers.leave_open(&table.walk.context, table.unknown().into_iter().chain(unasked));
+        }
+        if done.is_err() {
+            self.leave_open(&plan.gets.iter().cloned().collect::<Vec<_>>());
+        }
+        done
+    }
+
+    /// Learns rows, then fetches.
+    async fn learn_and_fetch(&mut self, plan: &Plan, tables: &mut [Table<'_>], bulk: bool) -> Result<(), Unanswered> {
+        if bulk {
+            let learned = self.learn_by_bulk(tables).await;
+            tables.iter_mut().for_each(Table::follow);
+            learned?;
+        }
+        self.learn(tables).await?;
+        let mut wanted: Vec<(String, Oid)> = plan.gets.iter().cloned().collect();
+        for table in tables.iter() {
             wanted.extend(table.cells().into_iter().map(|oid| (table.walk.context.clone(), oid)));
         }
         self.fetch(&wanted).await?;
@@ -233,9 +269,19 @@ impl<'a, A: Agent> Asking<'a, A> {
             let absent = |oid: &Oid| matches!(answers.get(&table.walk.context, oid), Some(Err(Absent::NoSuchInstance)));
             table.cells().iter().any(absent)
         };
-        let mut patchy: Vec<Table> = tables.into_iter().filter(|table| holes(table, &self.answers)).collect();
-        patchy.iter_mut().for_each(Table::distrust);
-        self.learn(&mut patchy).await
+        for table in tables.iter_mut().filter(|table| holes(table, &self.answers)) {
+            table.distrust();
+        }
+        self.learn(tables).await
+    }
+
+    /// Objects that were not asked, because the device fell silent.
+    fn leave_open(&mut self, unasked: &[(String, Oid)]) {
+        let contexts: BTreeSet<&String> = unasked.iter().map(|(context, _)| context).collect();
+        for context in contexts {
+            let of_context = unasked.iter().filter(|(of, _)| of == context).map(|(_, oid)| oid.clone());
+            self.answers.leave_open(context, of_context);
+        }
     }
 
     async fn fetch(&mut self, wanted: &[(String, Oid)]) -> Result<(), Unanswered> {
@@ -262,7 +308,7 @@ impl<'a, A: Agent> Asking<'a, A> {
                 let ends = self.get_next(&context, &starts).await?;
                 for table in tables.iter_mut().filter(of_context) {
                     for (start, end) in starts.iter().zip(&ends) {
-                        table.take(start, end.as_ref());
+                        table.take(start, end);
                     }
                     table.advance();
                 }
@@ -281,8 +327,8 @@ impl<'a, A: Agent> Asking<'a, A> {
             for table in tables.iter() {
                 open.extend(table.wanted().into_iter().map(|(rows, start)| (rows, table.walk.context.clone(), start)));
             }
+            open.retain(|(_, _, start)| guard::refused(start, true).is_none());
             if open.is_empty() {
-                tables.iter_mut().for_each(Table::follow);
                 return Ok(());
             }
             open.sort_by(|a, b| (&a.1, b.0).cmp(&(&b.1, a.0)));
@@ -296,7 +342,10 @@ impl<'a, A: Agent> Asking<'a, A> {
                 let many = (1..=rest.len()).take_while(fits).last().unwrap_or(1);
                 let repetitions = (*rows).min(BULK_CELLS / many).max(1);
                 let starts: Vec<Oid> = rest[..many].iter().map(|(_, _, start)| start.clone()).collect();
-                self.bulk(context, &starts, repetitions, tables).await?;
+                if let Err(silent) = self.bulk(context, &starts, repetitions, tables).await {
+                    tables.iter_mut().for_each(Table::advance);
+                    return Err(silent);
+                }
                 rest = &rest[many..];
             }
             tables.iter_mut().for_each(Table::advance);
@@ -317,12 +366,12 @@ impl<'a, A: Agent> Asking<'a, A> {
         let mut at = starts.to_vec();
         for (n, found) in found.iter().enumerate() {
             let start = &mut at[n % starts.len()];
-            let end = found.answer.is_ok().then_some(&found.oid);
+            let found = Found::of(found);
             for table in tables.iter_mut().filter(|table| table.walk.context == context) {
-                table.take(start, end);
+                table.take(start, &found);
             }
-            if found.answer.is_ok() {
-                start.clone_from(&found.oid);
+            if let Found::Object(oid) = found {
+                *start = oid;
             }
         }
         self.keep(context, found);

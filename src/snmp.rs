@@ -110,6 +110,9 @@ pub trait Agent {
         repetitions: u16,
     ) -> impl Future<Output = Result<Vec<VarBind>, Unanswered>> + Send;
 
+    /// Why it answers no more: it fell silent within a list, whose answers so far were handed back.
+    fn gone(&self) -> Option<Unanswered>;
+
     /// What was spent so far.
     fn traffic(&self) -> Traffic;
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::datum::{Datum, Lost};
 pub use super::kind::{Kind, kind_of};
-use super::text::{self, Charset};
+use super::text::Charset;
 use super::trace::{Asked, Fate, Trace, Tracing, Tried, Winner};
 use crate::identify::Identity;
 use crate::plan::Answers;
@@ -75,6 +75,8 @@ pub struct Evaluator<'a> {
     tracing: Tracing,
     fields: RefCell<BTreeMap<&'a str, Slot>>,
     winners: RefCell<Vec<Winner>>,
+    /// A cell of the rows being made that got no answer.
+    lost_cell: RefCell<Option<String>>,
     trace: RefCell<Trace>,
 }
 
@@ -90,6 +92,7 @@ impl<'a> Evaluator<'a> {
             tracing,
             fields: RefCell::default(),
             winners: RefCell::default(),
+            lost_cell: RefCell::default(),
             trace: RefCell::default(),
         };
         let number = evaluator.field("let.charset", Kind::Any).and_then(|won| won.value.number());
@@ -148,23 +151,52 @@ impl<'a> Evaluator<'a> {
 
     /// The value of a column of a row.
     pub fn cell(&self, row: Row<'_>, column: &str, kind: Kind) -> Option<Won> {
-        let (column, rules) = row.set.columns.iter().find(|(own, _)| *own == column)?;
-        self.first(rules, kind, Asked::Cell(row, column)).ok()
+        self.cell_or_why(row, column, kind).ok()
     }
 
-    /// The rows of a set: those with a cell in one of its `rows` columns that pass its filters.
-    pub fn rows(&self, set: &RowSet) -> Vec<Vec<u32>> {
+    fn cell_or_why(&self, row: Row<'_>, column: &str, kind: Kind) -> First {
+        let Some((column, rules)) = row.set.columns.iter().find(|(own, _)| *own == column) else { return Err(None) };
+        let first = self.first(rules, kind, Asked::Cell(row, column));
+        if let Err(Some(Lost::NoAnswer(what))) = &first {
+            self.lost_cell.replace(Some(what.clone()));
+        }
+        first
+    }
+
+    /// A cell that got no answer since this was last asked.
+    pub fn lost_cell(&self) -> Option<String> {
+        self.lost_cell.take()
+    }
+
+    /// The rows of a set: those with a cell in one of its `rows` columns that pass its filters. Beside them what got no
+    /// answer, when there may be more.
+    pub fn rows(&self, set: &RowSet) -> (Vec<Vec<u32>>, Option<String>) {
         if set.rows.is_empty() {
-            return vec![Vec::new()];
+            return (vec![Vec::new()], None);
         }
         let mut indexes = BTreeSet::new();
+        let (mut open, mut seen) = (None, false);
         for context in self.contexts(set.context.as_deref()) {
             for column in &set.rows {
+                let before = indexes.len();
                 indexes.extend(self.answers.column(context, column).map(|(index, _)| index.to_vec()));
+                match self.answers.is_open(context, column) {
+                    true => open = Some(column),
+                    // one column that was followed to its end knows the rows
+                    false => seen |= indexes.len() > before || self.answers.column(context, column).next().is_some(),
+                }
             }
         }
-        let context = set.context.as_deref();
-        indexes.into_iter().filter(|index| self.hold(&set.filters, index, context) == Some(true)).collect()
+        let mut lost = open.filter(|_| !seen).map(|column| format!("the rows of {column} got no answer"));
+        let mut rows = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            match self.hold(&set.filters, &index, set.context.as_deref()) {
+                Some(true) => rows.push(index),
+                Some(false) => {}
+                None => lost = Some("what tells whether a row counts got no answer".to_owned()),
+            }
+        }
+        (rows, lost)
     }
 
     /// How a field lost, for its gap: the worst thing that happened to a rule of it. `None` when no rule was for it.
@@ -198,8 +230,8 @@ impl<'a> Evaluator<'a> {
         };
         let mut first: First = Err(None);
         let mut stopped = false;
-        // what only got no answer is there: no worse rule may stand in for a count, or for what counts are made of
-        let strict = kind == Kind::Count || (kind == Kind::Any && row.is_none());
+        // what only got no answer is there: no worse rule may stand in, save for a text of a row
+        let strict = row.is_none() || kind != Kind::Text;
         for rule in rules {
             if first.is_ok() || stopped {
                 if !all {
@@ -257,7 +289,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Words for a person, where one wants to know; the loss of a rule that is not for this device goes without.
-    fn worded(&self, text: impl FnOnce() -> String) -> String {
+    pub(super) fn worded(&self, text: impl FnOnce() -> String) -> String {
         match self.tracing {
             Tracing::Winners => String::new(),
             Tracing::Everything => text(),
@@ -278,15 +310,19 @@ impl<'a> Evaluator<'a> {
         let mut unknown = None;
         for when in &rule.when {
             let value = match row {
-                Some(row) if !when.field.contains('.') => self.cell(row, &when.field, Kind::Any).map(|won| won.value),
-                _ => self.field(&when.field, kind_of(&when.field)).map(|won| won.value.clone()),
+                Some(row) if !when.field.contains('.') => {
+                    self.cell_or_why(row, &when.field, Kind::Any).map(|won| won.value)
+                }
+                _ => {
+                    let won = self.field(&when.field, kind_of(&when.field));
+                    won.map(|won| won.value.clone()).ok_or_else(|| self.why_none(&when.field))
+                }
             };
-            if value.is_none()
-                && let lost @ Lost::NoAnswer(_) = self.nothing_in(&when.field)
-            {
+            if let Err(Some(lost @ Lost::NoAnswer(_))) = value {
                 unknown = Some(lost);
                 continue;
             }
+            let value = value.ok();
             let fits = match (&when.test, value) {
                 (crate::pmd::rule::Test::Present(present), value) => value.is_some() == *present,
                 (test, value) => value.is_some_and(|value| value.passes(test, self.charset)),
@@ -298,8 +334,8 @@ impl<'a> Evaluator<'a> {
         unknown
     }
 
-    fn nothing_in(&self, field: &str) -> Lost {
-        match self.why_none(field) {
+    fn nothing_in(&self, field: &str, why: Option<Lost>) -> Lost {
+        match why {
             Some(lost @ Lost::NoAnswer(_)) => lost,
             _ => Lost::NotSupported(self.worded(|| format!("`{field}` has no value"))),
         }
@@ -334,63 +370,6 @@ impl<'a> Evaluator<'a> {
         self.shape(datum, kind)
     }
 
-    /// Makes of a value what the field wants.
-    fn shape(&self, datum: Datum, kind: Kind) -> Result<Datum, Lost> {
-        let number = |datum: &Datum| {
-            datum.number().ok_or_else(|| Lost::Rejected(format!("{} is no number", datum.shown(self.charset))))
-        };
-        match kind {
-            Kind::Any => Ok(datum),
-            Kind::Count => match number(&datum)?.round() {
-                n if (0.0..=9_007_199_254_740_992.0).contains(&n) => Ok(Datum::Int(n as i64)),
-                n => Err(Lost::Rejected(format!("{n} is no count"))),
-            },
-            Kind::Number => Ok(Datum::Int(number(&datum)?.round() as i64)),
-            Kind::Level => match &datum {
-                Datum::Text(word) if STATES.contains(&word.as_str()) => Ok(datum),
-                _ => match number(&datum)? {
-                    n if n >= -3.0 => Ok(Datum::Int((n + 0.5).floor() as i64)),
-                    n => Err(Lost::Rejected(format!("{n} is no level"))),
-                },
-            },
-            Kind::Text | Kind::Model | Kind::Serial => {
-                if let Datum::Label(_) = datum {
-                    return Ok(datum);
-                }
-                let mut text = datum.line(self.charset).into_owned();
-                if self.words.find("placeholders", &text).is_some() {
-                    return Err(Lost::NotSupported(self.worded(|| format!("`{text}` says nothing"))));
-                }
-                if kind == Kind::Serial && self.words.find("bogus_serials", &text).is_some() {
-                    return Err(Lost::Rejected(format!("`{text}` is no serial number")));
-                }
-                if kind == Kind::Model {
-                    if self.words.find("print_servers", &text).is_some() {
-                        return Err(Lost::Rejected(format!("`{text}` is a print server")));
-                    }
-                    text = self.model(&text);
-                    if self.words.find("placeholders", &text).is_some()
-                        || self.words.find("print_servers", &text).is_some()
-                    {
-                        return Err(Lost::Rejected(format!("`{text}` is no model")));
-                    }
-                }
-                Ok(Datum::Text(text))
-            }
-        }
-    }
-
-    /// The model without the brand in front, and without what the shared words cut.
-    fn model(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for list in ["vendor_prefixes", "model_cuts"] {
-            if let Some(list) = self.words.list(list) {
-                text = text::clean(&list.cut(&text));
-            }
-        }
-        text
-    }
-
     fn source(&self, rule: &Rule, row: Option<Row<'_>>) -> Raw {
         let context = rule.context.as_deref();
         match &rule.source {
@@ -406,11 +385,12 @@ impl<'a> Evaluator<'a> {
             }
             Source::Use(field) => match row {
                 Some(row) if !field.contains('.') => {
-                    let won = self.cell(row, field, Kind::Any).ok_or_else(|| self.nothing_in(field))?;
+                    let won = self.cell_or_why(row, field, Kind::Any).map_err(|why| self.nothing_in(field, why))?;
                     Ok((vec![won.value], won.oids))
                 }
                 _ => {
-                    let won = self.field(field, kind_of(field)).ok_or_else(|| self.nothing_in(field))?;
+                    let nothing = || self.nothing_in(field, self.why_none(field));
+                    let won = self.field(field, kind_of(field)).ok_or_else(nothing)?;
                     Ok((won.all().to_vec(), won.oids.clone()))
                 }
             },
@@ -465,8 +445,11 @@ impl<'a> Evaluator<'a> {
         let mut list = Vec::new();
         let mut oids = Vec::new();
         let mut silent = false;
+        let mut refused = false;
+        let mut open = false;
         for context in self.contexts(context) {
-            for (index, answer) in self.answers.under(context, &column.base) {
+            open |= self.answers.is_open(context, &column.base);
+            for (index, answer) in self.answers.under(context, &column.base).filter(|(index, _)| !index.is_empty()) {
                 let fits = column.index.as_ref().is_none_or(|shape| shape.fits(index, self.identity.device));
                 if !fits {
                     continue;
@@ -485,7 +468,8 @@ impl<'a> Evaluator<'a> {
                         list.push(Datum::from(value));
                         oids.push(column.base.join(index));
                     }
-                    Err(Absent::NoAnswer | Absent::Refused) => silent = true,
+                    Err(Absent::NoAnswer) => silent = true,
+                    Err(Absent::Refused) => refused = true,
                     Err(_) => {}
                 }
                 if column.take == Take::First && !list.is_empty() {
@@ -496,9 +480,14 @@ impl<'a> Evaluator<'a> {
                 break;
             }
         }
-        // a sum, number or maximum of what was answered would pass for that of all
-        if list.is_empty() || (silent && matches!(column.take, Take::Sum | Take::Count | Take::Max)) {
-            return Err(match silent {
+        // what was answered would pass for all of it: the first of the rest for the first, their sum for the sum
+        let lost = match column.take {
+            Take::First => silent,
+            Take::All => silent || open,
+            Take::Sum | Take::Count | Take::Max => silent || open || refused,
+        };
+        if list.is_empty() || lost {
+            return Err(match silent || open || refused {
                 true => Lost::NoAnswer(format!("a row of {} got no answer", column.base)),
                 false => Lost::NotSupported(self.worded(|| format!("no row of {} fits", column.base))),
             });
@@ -577,9 +566,6 @@ impl<'a> Evaluator<'a> {
         }
     }
 }
-
-/// Words that stand for a level.
-pub const STATES: [&str; 3] = ["some_remaining", "unknown", "unrestricted"];
 
 /// Of what happened to the rules of a field, what its gap tells; that a rule was passed over is nothing to tell.
 fn worse(before: Option<Lost>, now: Lost) -> Option<Lost> {

@@ -13,16 +13,29 @@ const CAPACITY_MAX: i64 = 100_000_000;
 /// Characters of a name or description.
 const TEXT_CHARS_MAX: usize = 255;
 
-/// Every row of a section with its set, in the order of the file and of the walk.
-pub fn each<'a>(eval: &Evaluator<'a>, section: &str, mut make: impl FnMut(Row<'_>)) -> bool {
-    let mut any_set = false;
+/// What a section's tables came to.
+#[derive(Debug)]
+pub struct Rows<T> {
+    /// Whether the mapping has a table for it.
+    pub mapped: bool,
+    /// The rows that are known.
+    pub rows: Vec<T>,
+    /// What got no answer, when a row or a cell may be missing.
+    pub lost: Option<String>,
+}
+
+/// Makes every row of a section, in the order of the file and of the walk.
+pub fn each<T>(eval: &Evaluator<'_>, section: &str, mut make: impl FnMut(Row<'_>) -> Option<T>) -> Rows<T> {
+    let mut made = Rows { mapped: false, rows: Vec::new(), lost: None };
+    eval.lost_cell();
     for set in eval.pmd().sets.iter().filter(|set| set.section == section) {
-        any_set |= !set.rows.is_empty();
-        for index in eval.rows(set).into_iter().take(ROWS_MAX) {
-            make(Row { set, index: &index });
-        }
+        made.mapped |= !set.rows.is_empty();
+        let (indexes, lost) = eval.rows(set);
+        made.rows.extend(indexes.iter().take(ROWS_MAX).filter_map(|index| make(Row { set, index })));
+        made.lost = made.lost.or(lost);
     }
-    any_set
+    made.lost = made.lost.or(eval.lost_cell());
+    made
 }
 
 /// The last number of a row's index.
@@ -66,10 +79,9 @@ pub fn level(datum: &Datum) -> (Option<u64>, Option<LevelState>) {
     }
 }
 
-/// Input trays or output bins; `None` when the mapping has no such table.
-pub fn trays(eval: &Evaluator<'_>, section: &str) -> Option<Vec<Tray>> {
-    let mut trays = Vec::new();
-    let any = each(eval, section, |row| {
+/// Input trays or output bins.
+pub fn trays(eval: &Evaluator<'_>, section: &str) -> Rows<Tray> {
+    each(eval, section, |row| {
         let max = eval.cell(row, "max_capacity", Kind::Level).map(|won| won.value);
         let (max_capacity, max_capacity_state) = match &max {
             Some(Datum::Int(0)) | None => (None, None),
@@ -77,38 +89,34 @@ pub fn trays(eval: &Evaluator<'_>, section: &str) -> Option<Vec<Tray>> {
             Some(datum) => level(datum),
         };
         let (level, level_state) = eval.cell(row, "level", Kind::Level).map_or((None, None), |won| level(&won.value));
-        trays.push(Tray {
+        Some(Tray {
             index: number(row),
             name: text(eval, row, "name"),
             max_capacity,
             max_capacity_state,
             level,
             level_state,
-        });
-    });
-    any.then_some(trays)
+        })
+    })
 }
 
-/// Covers; `None` when the mapping has no such table.
-pub fn covers(eval: &Evaluator<'_>) -> Option<Vec<Cover>> {
-    let mut covers = Vec::new();
-    let any = each(eval, "covers", |row| {
-        covers.push(Cover {
+/// Covers.
+pub fn covers(eval: &Evaluator<'_>) -> Rows<Cover> {
+    each(eval, "covers", |row| {
+        Some(Cover {
             index: number(row),
             description: text(eval, row, "description"),
             status: coded(eval, row, "status", Table::CoverStatus),
-        });
-    });
-    any.then_some(covers)
+        })
+    })
 }
 
-/// Alerts; `None` when the mapping has no such table.
-pub fn alerts(eval: &Evaluator<'_>, read_at: Timestamp, up_time_ticks: Option<u32>) -> Option<Vec<Alert>> {
-    let mut alerts = Vec::new();
-    let any = each(eval, "alerts", |row| {
+/// Alerts.
+pub fn alerts(eval: &Evaluator<'_>, read_at: Timestamp, up_time_ticks: Option<u32>) -> Rows<Alert> {
+    each(eval, "alerts", |row| {
         let small = |column: &str| integer(eval, row, column).and_then(|n| i32::try_from(n).ok());
         let ticks = integer(eval, row, "up_time_ticks").and_then(|n| u32::try_from(n).ok());
-        alerts.push(Alert {
+        Some(Alert {
             index: Some(number(row)),
             severity: coded(eval, row, "severity", Table::AlertSeverity),
             training: coded(eval, row, "training", Table::AlertTraining),
@@ -120,9 +128,8 @@ pub fn alerts(eval: &Evaluator<'_>, read_at: Timestamp, up_time_ticks: Option<u3
             up_time_ticks: ticks,
             time: arose(read_at, up_time_ticks, ticks),
             ..Alert::default()
-        });
-    });
-    any.then_some(alerts)
+        })
+    })
 }
 
 /// When an alert arose by the site's clock: the reading's time less the age that sysUpTime gives it. Nothing when

@@ -6,7 +6,7 @@ use meterpost_wire::reading::{Count, LevelState, Supply};
 
 use super::datum::Datum;
 use super::eval::{Evaluator, Kind, Row};
-use super::rows::{coded, each, integer, level, number, text};
+use super::rows::{Rows, coded, each, integer, level, number, text};
 use super::{evidence, label};
 use crate::pmd::rule::Source;
 
@@ -28,17 +28,16 @@ struct Made {
     nth: Option<String>,
 }
 
-/// All supplies; `None` when the mapping has no table of them and no row is there.
-pub fn supplies(eval: &Evaluator<'_>) -> Option<Vec<Supply>> {
-    let mut made = Vec::new();
-    let any = each(eval, "supplies", |row| made.extend(make(eval, row)));
+/// All supplies.
+pub fn supplies(eval: &Evaluator<'_>) -> Rows<Supply> {
+    let Rows { mapped, rows: mut made, lost } = each(eval, "supplies", |row| make(eval, row));
     color_by_place(&mut made);
     color_the_lone(eval, &mut made);
     let mut supplies = lay_over(made);
     for (index, supply) in (VENDOR_INDEX..).zip(supplies.iter_mut().filter(|supply| supply.index == 0)) {
         supply.index = index;
     }
-    (any || !supplies.is_empty()).then_some(supplies)
+    Rows { mapped: mapped || !supplies.is_empty(), rows: supplies, lost }
 }
 
 fn make(eval: &Evaluator<'_>, row: Row<'_>) -> Option<Made> {

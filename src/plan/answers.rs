@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::snmp::oid::ARCS_MAX;
-use crate::snmp::{Answer, Oid, Value, recording};
+use crate::snmp::{Absent, Answer, Oid, Value, recording};
 
 /// Everything that a device said, by SNMPv3 context (empty: the default one) and OID.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +61,30 @@ impl Answers {
         self.contexts
             .iter()
             .flat_map(|(context, objects)| objects.iter().map(move |(oid, answer)| (context.as_str(), oid, answer)))
+    }
+
+    /// Says of objects that they were not asked, or of columns that they may have rows that nobody saw: the device fell
+    /// silent, or there is a row behind which it cannot be asked. What is known already stays.
+    pub fn leave_open(&mut self, context: &str, oids: impl IntoIterator<Item = Oid>) {
+        let open = oids.into_iter().map(|oid| (oid, Err(Absent::NoAnswer)));
+        self.merge(context, open, |_, _| false);
+    }
+
+    /// Whether a column may have rows that nobody saw.
+    pub fn is_open(&self, context: &str, column: &Oid) -> bool {
+        matches!(self.get(context, column), Some(Err(Absent::NoAnswer)))
+    }
+
+    /// Whether something was not answered.
+    pub fn has_silent(&self) -> bool {
+        self.iter().any(|(_, _, answer)| matches!(answer, Err(Absent::NoAnswer)))
+    }
+
+    /// Drops what was not answered, as if it had not been asked.
+    pub fn forget_silent(&mut self) {
+        for objects in self.contexts.values_mut() {
+            objects.retain(|(_, answer)| !matches!(answer, Err(Absent::NoAnswer)));
+        }
     }
 
     /// Drops what was said of everything under an OID.

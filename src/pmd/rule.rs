@@ -150,6 +150,18 @@ pub struct Column {
     pub lookup: Option<Template>,
 }
 
+impl Column {
+    /// What every index that fits begins with.
+    pub fn prefix(&self, device: u32) -> Vec<u32> {
+        let fixed = |part: &Part| match part {
+            Part::Arc(arc) => Some(*arc),
+            Part::Device => Some(device),
+            Part::Any | Part::Value => None,
+        };
+        self.index.iter().flat_map(|index| &index.0).map_while(fixed).collect()
+    }
+}
+
 /// What is made of the rows that fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {

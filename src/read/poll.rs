@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::table::ROWS_MAX;
+use super::table::{Found, ROWS_MAX};
 use super::{Asking, DeviceRead, NotRead};
 use crate::identify::{self, Identity};
 use crate::normalise::{self, Subject, Winner};
@@ -17,6 +17,8 @@ use crate::snmp::{Absent, Agent, Oid, Unanswered, Value};
 const FULL_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// prtAlertSeverityLevel: the column by which alerts are found again.
 const ALERT_SEVERITY: [u32; 11] = [1, 3, 6, 1, 2, 1, 43, 18, 1, 1, 2];
+/// Fields that a device's key is made of, the best one first.
+const PROOFS: [&str; 3] = ["identity.serial_number", "identity.uuid", "network.physical_addresses"];
 /// prtGeneralConfigChanges, behind it the device index.
 const CONFIG_CHANGES: [u32; 11] = [1, 3, 6, 1, 2, 1, 43, 5, 1, 1, 1];
 
@@ -32,9 +34,9 @@ pub struct Learned {
     /// Objects whose values change, with their context.
     #[serde(with = "answers::named")]
     changing: Vec<(String, Oid)>,
-    /// The objects that say which device it is.
+    /// The objects that say which device it is: those of its serial number, else of its UUID, else of its first MAC.
     #[serde(with = "answers::named")]
-    serial: Vec<(String, Oid)>,
+    proofs: Vec<(String, Oid)>,
     /// Everything as last answered.
     pub answers: Answers,
 }
@@ -49,26 +51,27 @@ impl Learned {
         full_at: Option<Timestamp>,
     ) -> Self {
         let mut changing = BTreeSet::new();
-        let mut serial = Vec::new();
+        let mut proofs: [Vec<(String, Oid)>; PROOFS.len()] = Default::default();
         for winner in winners {
-            let is_serial = winner.section.is_none() && winner.name == "identity.serial_number";
+            let proof = PROOFS.iter().position(|proof| winner.section.is_none() && *proof == winner.name);
             let is_changing = changes(winner) || (winner.section.is_none() && is_checked(pmd, &winner.name));
-            for oid in winner.oids.iter().filter(|_| is_serial || is_changing) {
+            for oid in winner.oids.iter().filter(|_| proof.is_some() || is_changing) {
                 let context = context_of(&answers, oid);
-                if is_serial {
-                    serial.push((context.clone(), oid.clone()));
+                if let Some(proof) = proof {
+                    proofs[proof].push((context.clone(), oid.clone()));
                 }
                 if is_changing {
                     changing.insert((context, oid.clone()));
                 }
             }
         }
+        proofs[PROOFS.len() - 1].truncate(1); // the key is made of the first MAC alone
         Self {
             pmd: pmd.name.to_string(),
             device: identity.device,
             full_at,
             changing: changing.into_iter().collect(),
-            serial,
+            proofs: proofs.into_iter().find(|objects| !objects.is_empty()).unwrap_or_default(),
             answers,
         }
     }
@@ -105,7 +108,8 @@ fn context_of(answers: &Answers, oid: &Oid) -> String {
     named.map(|(context, _, _)| context.to_owned()).unwrap_or_default()
 }
 
-/// Reads what can have changed. `None` when it is no longer the device that was learned: all must be read.
+/// Reads what can have changed. `None` when it is no longer the device that was learned: all must be read. A device that
+/// falls silent meanwhile keeps what it answered; nothing from before stands in for what it did not.
 pub(super) async fn again<A: Agent>(
     agent: &mut A,
     library: &Library,
@@ -123,26 +127,44 @@ pub(super) async fn again<A: Agent>(
     let config_changes = Oid::new(&CONFIG_CHANGES).join(&[learned.device]);
     let is_known = |oid: &Oid| learned.answers.value("", oid).is_some();
     let mut wanted: Vec<(String, Oid)> = vec![(String::new(), identify::up_time())];
-    wanted.extend(learned.serial.iter().cloned());
+    wanted.extend(learned.proofs.iter().cloned());
     wanted.extend(Some((String::new(), config_changes.clone())).filter(|(_, oid)| is_known(oid)));
     wanted.extend(learned.changing.iter().cloned());
-    asking.fetch(&wanted).await?;
-    // the cells of known alerts came with the rest, as if nothing changed; GETNEXT tells whether it did
-    let plan = plan::plan(&pmd, learned.device);
-    let alerts: Vec<&Walk> = plan.walks.iter().filter(|walk| walk.columns.contains(&severity())).collect();
-    let mut cut_short = false;
-    for walk in &alerts {
-        cut_short |= find_alerts(&mut asking, walk, &learned.answers).await.is_err();
+    let asked_before = |(context, oid): &(String, Oid)| learned.answers.get(context, oid).is_some();
+    wanted.extend(plan::terms(&pmd, learned.device).into_iter().filter(asked_before));
+    // the cells of known alerts come with the rest, as if nothing changed; GETNEXT tells whether it did
+    let alerts = alert_walks(&pmd, learned);
+    let tails = tails(&pmd, learned);
+    let mut silent = asking.fetch(&wanted).await.err();
+    if silent.is_none() {
+        silent = find_rows(&mut asking, &alerts, &tails, &learned.answers).await.err();
     }
-    let fresh = asking.answers;
-    let lost = cut_short || fresh.iter().any(|(_, _, answer)| matches!(answer, Err(Absent::NoAnswer)));
-    if is_another(learned, &fresh, &config_changes) {
-        return Ok(None);
+    let mut fresh = asking.answers;
+    if let Some(why) = silent {
+        let is_proven = |(context, oid): &(String, Oid)| fresh.value(context, oid).is_some();
+        if !learned.proofs.iter().all(is_proven) || fresh.value("", &identify::up_time()).is_none() {
+            return Err(why.into());
+        }
+        for (context, oid) in wanted {
+            fresh.leave_open(&context, [oid]);
+        }
+        for walk in &alerts {
+            fresh.leave_open(&walk.context, walk.columns.iter().cloned());
+        }
+        for tail in &tails {
+            fresh.leave_open(&tail.context, [tail.column.clone()]);
+        }
     }
+    if is_another(learned, &fresh, &config_changes) || tails.iter().any(|tail| tail.has_grown(&fresh)) {
+        return match silent {
+            Some(why) => Err(why.into()), // it cannot be read in full now
+            None => Ok(None),
+        };
+    }
+    let cut_short = silent.is_some();
+    let lost = cut_short || fresh.has_silent();
     let mut answers = learned.answers.clone();
-    if !cut_short {
-        alerts.iter().flat_map(|walk| &walk.columns).for_each(|column| answers.forget(column));
-    }
+    alerts.iter().flat_map(|walk| &walk.columns).for_each(|column| answers.forget(column));
     answers.overwrite(fresh);
     let identity = identify::identity(&answers, learned.device);
     let choice = library.choose(&identity);
@@ -153,6 +175,10 @@ pub(super) async fn again<A: Agent>(
     let (mut reading, winners) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
     // not asked, so not told again: they come with the weekly full reading
     reading.capabilities = None;
+    reading.gaps.retain(|gap| !gap.field.starts_with("capabilities."));
+    if cut_short {
+        answers.forget_silent();
+    }
     let learned = Learned::of(&pmd, &identity, answers, &winners, Some(full_at).filter(|_| !lost));
     Ok(Some(DeviceRead { reading, learned, choice, full: false }))
 }
@@ -161,22 +187,81 @@ fn severity() -> Oid {
     Oid::new(&ALERT_SEVERITY)
 }
 
-/// Alert rows: GETNEXT from the column and from each known row finds them all in one request when nothing changed.
-async fn find_alerts<A: Agent>(asking: &mut Asking<'_, A>, walk: &Walk, before: &Answers) -> Result<(), Unanswered> {
-    let column = severity();
-    let known = before.column(&walk.context, &column).map(|(index, _)| column.join(index));
-    let mut starts: Vec<Oid> = std::iter::once(column.clone()).chain(known).collect();
-    let mut asked = BTreeSet::new();
-    let mut rows: BTreeSet<Oid> = BTreeSet::new();
-    while !starts.is_empty() && rows.len() < ROWS_MAX {
-        let ends = asking.get_next(&walk.context, &starts).await?;
-        asked.extend(starts.drain(..));
-        rows.extend(ends.into_iter().flatten().filter(|end| end.is_under(&column)));
-        starts.extend(rows.difference(&asked).cloned());
+/// The alert table, in the mapping's second context too when the device has that.
+fn alert_walks(pmd: &Pmd, learned: &Learned) -> Vec<Walk> {
+    let plan = plan::plan(pmd, learned.device);
+    let mut alerts: Vec<Walk> = plan.walks.iter().filter(|walk| walk.columns.contains(&severity())).cloned().collect();
+    let is_there = |context: &&str| learned.answers.iter().any(|(of, _, answer)| of == *context && answer.is_ok());
+    if let Some(context) = pmd.context.as_deref().filter(is_there) {
+        let again = alerts.iter().map(|walk| Walk { context: context.to_owned(), ..walk.clone() });
+        alerts.extend(again.collect::<Vec<_>>());
     }
-    let indexes: Vec<&[u32]> = rows.iter().filter_map(|row| row.behind(&column)).collect();
-    let cells = walk.columns.iter().flat_map(|column| indexes.iter().map(|index| column.join(index)));
-    asking.get(&walk.context, &cells.collect::<Vec<_>>()).await
+    alerts
+}
+
+/// Where a summed column ended: a row behind it belongs to the sum too.
+struct Tail {
+    context: String,
+    column: Oid,
+    /// The column with what its indexes begin with.
+    root: Oid,
+    /// The last row known, or the root.
+    last: Oid,
+}
+
+impl Tail {
+    fn has_grown(&self, answers: &Answers) -> bool {
+        answers.column(&self.context, &self.root).any(|(index, _)| self.root.join(index) > self.last)
+    }
+}
+
+fn tails(pmd: &Pmd, learned: &Learned) -> Vec<Tail> {
+    let tail = |(context, column, root): (String, Oid, Oid)| {
+        let rows = learned.answers.column(&context, &root).filter(|(index, _)| !index.is_empty());
+        let last = rows.last().map_or_else(|| root.clone(), |(index, _)| root.join(index));
+        Tail { context, column, last, root }
+    };
+    plan::summed(pmd, learned.device).into_iter().map(tail).collect()
+}
+
+/// Alert rows: GETNEXT from the column and from each known row finds them all in one request when nothing changed. The same
+/// request looks behind the last row of what is summed.
+async fn find_rows<A: Agent>(
+    asking: &mut Asking<'_, A>,
+    alerts: &[Walk],
+    tails: &[Tail],
+    before: &Answers,
+) -> Result<(), Unanswered> {
+    let contexts: BTreeSet<&str> =
+        alerts.iter().map(|walk| &*walk.context).chain(tails.iter().map(|tail| &*tail.context)).collect();
+    for context in contexts {
+        let walk = alerts.iter().find(|walk| walk.context == context);
+        let column = severity();
+        let known = before.column(context, &column).map(|(index, _)| column.join(index));
+        let mut starts: Vec<Oid> = walk.map(|_| column.clone()).into_iter().chain(known).collect();
+        let mut tails: Vec<&Tail> = tails.iter().filter(|tail| tail.context == context).collect();
+        let mut asked = BTreeSet::new();
+        let mut rows: BTreeSet<Oid> = BTreeSet::new();
+        while !(starts.is_empty() && tails.is_empty()) && rows.len() < ROWS_MAX {
+            let all: Vec<Oid> = starts.iter().chain(tails.iter().map(|tail| &tail.last)).cloned().collect();
+            let found = asking.get_next(context, &all).await?;
+            let (of_alerts, of_tails) = found.split_at(starts.len());
+            if of_alerts.contains(&Found::NoAnswer) {
+                asking.answers.leave_open(context, [column.clone()]);
+            }
+            for (tail, _) in tails.drain(..).zip(of_tails).filter(|(_, found)| **found == Found::NoAnswer) {
+                asking.answers.leave_open(context, [tail.column.clone()]);
+            }
+            asked.extend(starts.drain(..));
+            rows.extend(of_alerts.iter().filter_map(Found::object).filter(|oid| oid.is_under(&column)).cloned());
+            starts.extend(rows.difference(&asked).cloned());
+        }
+        let indexes: Vec<&[u32]> = rows.iter().filter_map(|row| row.behind(&column)).collect();
+        let columns = walk.iter().flat_map(|walk| &walk.columns);
+        let cells: Vec<Oid> = columns.flat_map(|column| indexes.iter().map(|index| column.join(index))).collect();
+        asking.get(context, &cells).await?;
+    }
+    Ok(())
 }
 
 /// Another device, a reconfigured one, one that lost an object, or one whose supply was changed.
@@ -185,7 +270,7 @@ fn is_another(learned: &Learned, fresh: &Answers, config_changes: &Oid) -> bool 
         let now = fresh.value(context, oid);
         now.is_some() && now != learned.answers.value(context, oid)
     };
-    if learned.serial.iter().any(|(context, oid)| differs(context, oid)) || differs("", config_changes) {
+    if learned.proofs.iter().any(|(context, oid)| differs(context, oid)) || differs("", config_changes) {
         return true;
     }
     let supply_level = Oid::new(&[1, 3, 6, 1, 2, 1, 43, 11, 1, 1, 9]);

@@ -1,15 +1,45 @@
 //! Learning the rows of a table by few requests: GETNEXT from several guessed starts at once, so that a dense table is
 //! known after one request and a sparse one after two. Pure: what is asked next follows from what was answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::Walk;
-use crate::snmp::Oid;
+use crate::snmp::{Absent, Oid, VarBind};
 
 /// Rows of one table; the walk ends there.
 pub const ROWS_MAX: usize = 300;
 /// Starts guessed at once, however often the table went on.
 const GUESSES_MAX: usize = 20;
+
+/// What a GETNEXT found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The object behind its start.
+    Object(Oid),
+    /// Nothing lies behind it.
+    End,
+    /// An error in place of what lies behind it: at the end of a table some agents have no other word for it.
+    Refused,
+    /// No answer: nobody knows what lies behind it.
+    NoAnswer,
+}
+
+impl Found {
+    /// What was answered: an error names the object asked, not the one behind it.
+    pub fn of(found: &VarBind) -> Self {
+        match found.answer {
+            Ok(_) => Self::Object(found.oid.clone()),
+            Err(Absent::NoAnswer) => Self::NoAnswer,
+            Err(Absent::Refused) => Self::Refused,
+            Err(Absent::EndOfMibView | Absent::NoSuchObject | Absent::NoSuchInstance) => Self::End,
+        }
+    }
+
+    /// The object.
+    pub fn object(&self) -> Option<&Oid> {
+        if let Self::Object(oid) = self { Some(oid) } else { None }
+    }
+}
 
 /// A table being learned.
 #[derive(Clone, Debug)]
@@ -26,14 +56,16 @@ pub struct Column {
     /// The column and the prefix of its indexes.
     root: Oid,
     base: Oid,
-    /// Where a GETNEXT started, and where it ended; `None` is outside the column.
-    probes: BTreeMap<Oid, Option<Oid>>,
+    /// Where a GETNEXT started, and what it found; an object outside the column is its end.
+    probes: BTreeMap<Oid, Found>,
     /// Nothing unknown lies before this.
     cursor: Oid,
     /// Indexes found, in order.
     pub rows: Vec<Vec<u32>>,
     /// Nothing lies behind the last row.
     pub ended: bool,
+    /// There may be rows that were not found, because a GETNEXT got no answer.
+    open: bool,
     /// Whether its own rows are looked for, or those of the lead are asked.
     pub walked: bool,
     rounds: u32,
@@ -53,14 +85,18 @@ impl<'a> Table<'a> {
     }
 
     /// Takes what a GETNEXT found.
-    pub fn take(&mut self, start: &Oid, found: Option<&Oid>) {
+    pub fn take(&mut self, start: &Oid, found: &Found) {
         // all columns are of one entry: nearly every start is another table's
         let entry = self.walk.columns.first().and_then(|column| column.arcs().split_last());
         if entry.is_none_or(|(_, entry)| !start.arcs().starts_with(entry)) {
             return;
         }
         for column in self.columns.iter_mut().filter(|column| start.is_under(&column.root)) {
-            let found = found.filter(|oid| oid.is_under(&column.root) && *oid > start && *oid != &column.root).cloned();
+            let is_row = |oid: &Oid| oid.is_under(&column.root) && oid > start && *oid != column.root;
+            let found = match found {
+                Found::Object(oid) if !is_row(oid) => Found::End,
+                found => found.clone(),
+            };
             column.probes.insert(start.clone(), found);
         }
     }
@@ -138,8 +174,22 @@ impl<'a> Table<'a> {
         rows.sort();
         rows.dedup();
         rows.truncate(ROWS_MAX);
-        let there = self.columns.iter().filter(|column| !column.rows.is_empty() && !column.walked);
+        let is_there = |column: &&Column| !column.rows.is_empty() || column.open;
+        let there = self.columns.iter().filter(is_there).filter(|column| !column.walked);
         there.flat_map(|column| rows.iter().map(|row| column.base.join(row))).collect()
+    }
+
+    /// What is unknown of it, as it stands: columns that may have rows which were not found, and their cells in the rows
+    /// that were. A column that is not looked at on its own has the lead's rows.
+    pub fn unknown(&self) -> Vec<Oid> {
+        let is_known = |column: &Column| column.ended || (self.walk.first_only && !column.rows.is_empty());
+        let lead_is_known = self.lead().is_some_and(|lead| is_known(&self.columns[lead]) && !self.columns[lead].open);
+        let follows = |column: &Column| !column.walked && !column.rows.is_empty();
+        let is_open = |column: &&Column| column.open || !(is_known(column) || follows(column) && lead_is_known);
+        let rows: BTreeSet<&Vec<u32>> = self.columns.iter().flat_map(|column| &column.rows).collect();
+        let open = self.columns.iter().filter(is_open);
+        open.flat_map(|column| std::iter::once(column.base.clone()).chain(rows.iter().map(|row| column.base.join(row))))
+            .collect()
     }
 
     /// A table with holes cannot be trusted to have the lead's rows only: every column looks for its own.
@@ -161,6 +211,7 @@ impl Column {
             probes: BTreeMap::new(),
             rows: Vec::new(),
             ended: false,
+            open: false,
             walked,
             rounds: 0,
         }
@@ -199,14 +250,26 @@ impl Column {
 
     fn advance(&mut self, max: usize) {
         while !self.ended && self.rows.len() < max {
-            let Some((_, found)) = self.probes.range(..=&self.cursor).next_back() else { return };
+            let is_lost = |found: &Found| matches!(found, Found::Refused | Found::NoAnswer);
+            let known = |(start, found): &(&Oid, &Found)| !is_lost(found) || **start == self.cursor;
+            let Some((_, found)) = self.probes.range(..=&self.cursor).rev().find(known) else { return };
             match found {
-                None => self.ended = true,
-                Some(next) if *next > self.cursor => {
+                Found::End => self.ended = true,
+                Found::Object(next) if *next > self.cursor => {
                     self.cursor = next.clone();
                     self.rows.push(next.behind(&self.base).unwrap_or_default().to_vec());
                 }
-                Some(_) => return,
+                Found::Object(_) => return,
+                Found::Refused if !self.rows.is_empty() => self.ended = true,
+                Found::Refused | Found::NoAnswer => {
+                    // what lies right behind cannot be told; what lies behind a later start perhaps can
+                    self.open = true;
+                    let mut later = self.probes.range(&self.cursor..).filter(|(_, found)| !is_lost(found));
+                    match later.next().map(|(start, _)| start.clone()) {
+                        Some(start) => self.cursor = start,
+                        None => self.ended = true,
+                    }
+                }
             }
         }
         self.ended |= self.rows.len() >= ROWS_MAX;

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use meterpost_wire::counters::CounterKey;
-use meterpost_wire::reading::{GapReason, Outcome};
+use meterpost_wire::reading::{GapReason, Outcome, Reading};
 
 use super::{DeviceRead, Learned, NotRead, device};
 use crate::pmd::Library;
@@ -159,6 +159,7 @@ struct Faulty {
     recording: Recording,
     bears: u64,
     lost: Vec<Oid>,
+    fell_silent: bool,
 }
 
 impl Faulty {
@@ -179,6 +180,7 @@ impl Agent for Faulty {
                 Ok(()) => answers.extend(self.recording.get(context, piece).await?),
                 Err(silent) if answers.is_empty() => return Err(silent),
                 Err(_) => {
+                    self.fell_silent = true;
                     answers.extend(piece.iter().map(|oid| VarBind { oid: oid.clone(), answer: Err(Absent::NoAnswer) }))
                 }
             }
@@ -199,50 +201,134 @@ impl Agent for Faulty {
         self.recording.get_bulk(context, oids, rows).await
     }
 
+    fn gone(&self) -> Option<Unanswered> {
+        self.fell_silent.then_some(Unanswered::Silent)
+    }
+
     fn traffic(&self) -> Traffic {
         self.recording.traffic()
     }
 }
 
-/// Reads a hand-made device that counts by a vendor's objects, faulty as told.
-fn read_faulty(bears: u64, lost: &[&str], learned: Option<&Learned>) -> Result<DeviceRead, NotRead> {
-    let text = include_str!("../../tests/walks/kyocera-ecosys-p3155dn.snmprec");
-    let lost = lost.iter().map(|oid| oid.parse().expect("an OID")).collect();
-    let mut agent = Faulty { recording: Recording::parse(text).expect("a walk"), bears, lost };
-    let library = Library::builtin();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    runtime.block_on(device(&mut agent, &library, learned, "127.0.0.9", NOW))
+/// A serial number of its own tree, asked last; and one of the Printer-MIB, asked first.
+const KYOCERA: (&str, &str) = (include_str!("../../tests/walks/kyocera-ecosys-p3155dn.snmprec"), "kyocera/ecosys");
+const SHARP: (&str, &str) = (include_str!("../../tests/walks/sharp-mx-4071.snmprec"), "sharp/office");
+
+/// The built-in mappings, and one that opts in to GETBULK.
+fn bulk_library(extends: &str) -> Library {
+    let pmds = tempfile::tempdir().unwrap();
+    std::fs::create_dir(pmds.path().join("acme")).unwrap();
+    let mapping = format!(
+        "format = 1\nextends = \"{extends}\"\n[match]\nsys_object_id = [\"1.3.6.1.4.1.1347.41\", \"1.3.6.1.4.1.2385.3.1\"]\n\
+         model = ['.']\n[quirks]\nbulk = true\n"
+    );
+    std::fs::write(pmds.path().join("acme/x.toml"), mapping).unwrap();
+    Library::load(pmds.path()).unwrap()
 }
 
-#[test]
-fn a_reading_cut_short_after_any_request_teaches_nothing_that_the_next_one_builds_on() {
-    let whole = read_faulty(u64::MAX, &[], None).unwrap();
-    let mut cut = 0;
+/// Reads a hand-made device that counts by a vendor's objects, faulty as told.
+fn read_faulty(
+    library: &Library,
+    walk: &str,
+    bears: u64,
+    lost: &[&str],
+    learned: Option<&Learned>,
+) -> Result<DeviceRead, NotRead> {
+    // an alert that wants somebody, so that its loss would show in the state
+    let text = format!("{walk}1.3.6.1.2.1.43.18.1.1.2.1.7|2|3\n1.3.6.1.2.1.43.18.1.1.7.1.7|2|8\n");
+    let lost = lost.iter().map(|oid| oid.parse().expect("an OID")).collect();
+    let mut agent = Faulty { recording: Recording::parse(&text).expect("a walk"), bears, lost, fell_silent: false };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(device(&mut agent, library, learned, "127.0.0.9", NOW))
+}
+
+/// What a faulty reading says is what the whole one says; what it leaves out has a gap that says so.
+#[track_caller]
+fn check_true(faulty: &Reading, whole: &Reading, what: &str) {
+    let gap = |field: &str| faulty.gaps.iter().find(|gap| gap.field == field).map(|gap| gap.reason);
+    assert_eq!(faulty.key, whole.key, "{what}");
+    assert_eq!(faulty.outcome, Outcome::Partial, "{what}");
+    let counters = |reading: &Reading| reading.counters.clone().unwrap_or_default();
+    for (key, count) in counters(faulty) {
+        assert_eq!(Some(&count), counters(whole).get(&key), "{what}: {key}");
+    }
+    for key in counters(whole).keys().filter(|key| !counters(faulty).contains_key(key)) {
+        assert_eq!(gap(&format!("counters.{key}")), Some(GapReason::NoAnswer), "{what}: {key}");
+    }
+    let tables: [(&str, Option<String>, Option<String>); 5] = [
+        ("supplies", shown(&faulty.supplies), shown(&whole.supplies)),
+        ("inputs", shown(&faulty.inputs), shown(&whole.inputs)),
+        ("outputs", shown(&faulty.outputs), shown(&whole.outputs)),
+        ("covers", shown(&faulty.covers), shown(&whole.covers)),
+        ("alerts", shown(&faulty.alerts), shown(&whole.alerts)),
+    ];
+    for (table, faulty, whole) in tables {
+        match faulty {
+            Some(rows) => assert!(Some(rows) == whole, "{what}: {table}"),
+            None => assert_eq!(gap(table), Some(GapReason::NoAnswer), "{what}: {table}"),
+        }
+    }
+    let state = |reading: &Reading| reading.status.as_ref().and_then(|status| status.state.clone());
+    assert!(state(faulty).is_none_or(|found| Some(found) == state(whole)), "{what}: {:?}", faulty.status);
+    let console =
+        |reading: &Reading| reading.status.iter().flat_map(|status| status.console.clone()).collect::<Vec<_>>();
+    if console(faulty) != console(whole) {
+        assert_eq!(gap("status.console"), Some(GapReason::NoAnswer), "{what}");
+    }
+    for gap in faulty.gaps.iter().filter(|gap| gap.reason != GapReason::NoAnswer) {
+        assert!(whole.gaps.contains(gap), "{what}: {gap:?}");
+    }
+}
+
+fn shown<T: std::fmt::Debug>(table: &Option<T>) -> Option<String> {
+    table.as_ref().map(|table| format!("{table:#?}"))
+}
+
+/// Reads so often as it takes to be read whole, one request more each time. Every reading is true, and the next one, of the
+/// healthy device, lacks nothing.
+fn check_falling_silent(library: &Library, walk: &str, known: Option<&DeviceRead>, whole: &DeviceRead) {
+    let mut kept = 0;
     for bears in 1..100 {
-        let Ok(first) = read_faulty(bears, &[], None) else { continue };
+        // what is not known to be of this device is of nobody
+        let Ok(first) = read_faulty(library, walk, bears, &[], known.map(|known| &known.learned)) else { continue };
         if first.reading.outcome == Outcome::Complete {
-            assert!(cut > 2, "it was cut short {cut} times");
+            assert!(bears > 2 && (walk == KYOCERA.0 || kept > 1), "{kept} readings kept of {bears}");
             return;
         }
-        cut += 1;
-        let second = read_faulty(u64::MAX, &[], Some(&first.learned)).unwrap();
-        assert!(second.full, "after {bears} requests");
-        assert_eq!(second.reading, whole.reading, "after {bears} requests");
+        kept += 1;
+        let what = format!("{}, known {}, after {bears} requests", whole.choice.pmd.name, known.is_some());
+        check_true(&first.reading, &whole.reading, &what);
+        let second = read_faulty(library, walk, u64::MAX, &[], Some(&first.learned)).unwrap();
+        assert!(second.full, "{what}");
+        assert_eq!(second.reading, whole.reading, "{what}");
     }
     panic!("it is never read whole");
 }
 
 #[test]
+fn a_device_that_falls_silent_after_any_request_says_nothing_false_and_is_read_whole_the_next_time() {
+    for (walk, family) in [KYOCERA, SHARP] {
+        for library in [Library::builtin(), bulk_library(family)] {
+            let whole = read_faulty(&library, walk, u64::MAX, &[], None).unwrap();
+            assert_eq!(whole.reading.outcome, Outcome::Complete);
+            check_falling_silent(&library, walk, None, &whole);
+            check_falling_silent(&library, walk, Some(&whole), &whole);
+        }
+    }
+}
+
+#[test]
 fn an_object_lost_in_one_reading_and_there_in_the_next_is_read_again() {
-    let whole = read_faulty(u64::MAX, &[], None).unwrap();
+    let library = Library::builtin();
+    let whole = read_faulty(&library, KYOCERA.0, u64::MAX, &[], None).unwrap();
     for known in [None, Some(&whole.learned)] {
-        let lossy = read_faulty(u64::MAX, &["1.3.6.1.4.1.1347.43.10.1.1.12.1.1"], known).unwrap();
+        let lossy = read_faulty(&library, KYOCERA.0, u64::MAX, &["1.3.6.1.4.1.1347.43.10.1.1.12.1.1"], known).unwrap();
         assert_eq!(lossy.reading.outcome, Outcome::Partial);
         let total = CounterKey::parse("system.impressions").unwrap();
         assert!(!lossy.reading.counters.as_ref().unwrap().contains_key(&total), "the life count stands in");
         let gap = lossy.reading.gaps.iter().find(|gap| gap.field == "counters.system.impressions").unwrap();
         assert_eq!(gap.reason, GapReason::NoAnswer);
-        let next = read_faulty(u64::MAX, &[], Some(&lossy.learned)).unwrap();
+        let next = read_faulty(&library, KYOCERA.0, u64::MAX, &[], Some(&lossy.learned)).unwrap();
         assert_eq!(next.reading, whole.reading);
     }
 }

@@ -120,6 +120,10 @@ impl Agent for Recording {
         Ok(answers)
     }
 
+    fn gone(&self) -> Option<Unanswered> {
+        None
+    }
+
     fn traffic(&self) -> Traffic {
         self.traffic
     }

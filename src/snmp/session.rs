@@ -395,6 +395,10 @@ impl Agent for Session {
         self.get_next(context, oids).await
     }
 
+    fn gone(&self) -> Option<Unanswered> {
+        self.gone
+    }
+
     fn traffic(&self) -> Traffic {
         self.link.traffic()
     }
