@@ -8,7 +8,7 @@
 //! | has tables without an end | here |
 //! | answers from another address or port, late, twice, with foreign or wrong ids | `hostile`, `sweep` |
 //! | has bytes behind the message, lengths beyond it, strings of 60 kB | `hostile`, here |
-//! | sends NULs, bytes that are no UTF-8, types that fit nothing | `hostile`, the tests of `normalise` |
+//! | sends NULs, bytes that are no UTF-8, types that fit nothing | `hostile` (as they are), here (what becomes of them) |
 //! | never answers for one object, says tooBig, errs, restarts, falls silent | `hostile`, `snmpd`, the tests of `read` |
 
 use std::sync::Arc;
@@ -82,6 +82,41 @@ async fn a_device_whose_tables_never_end_is_read_to_the_limits() {
     let reading = read.reading.unwrap();
     assert_eq!(reading.identity.unwrap().serial_number.map(|text| text.value).as_deref(), Some("S1"));
     assert!(reading.supplies.is_none_or(|supplies| supplies.len() <= 300));
+}
+
+#[tokio::test]
+async fn nuls_bytes_that_are_no_text_and_types_that_fit_nothing_cost_their_own_value_alone() {
+    let mut objects = printer();
+    let mut put = |name: &str, value: Vec<u8>| {
+        objects.retain(|(known, _)| *known != oid(name).arcs());
+        objects.push((oid(name).arcs().to_vec(), value));
+    };
+    put("1.3.6.1.2.1.43.5.1.1.17.1", text(b"S1\0\0"));
+    // sysName is a number, sysLocation no UTF-8 with bytes behind its NUL, the life count a text, a supply's level an OID.
+    put("1.3.6.1.2.1.1.5.0", vec![2, 1, 5]);
+    put("1.3.6.1.2.1.1.6.0", text(b"Stra\xdfe 7\0x"));
+    put("1.3.6.1.2.1.43.10.2.1.4.1.1", text(b"many"));
+    for (column, value) in [
+        (3, vec![2, 1, 1]),
+        (4, vec![2, 1, 3]),
+        (5, vec![2, 1, 3]),
+        (6, text(b"\x00\xff\xfetoner")),
+        (7, vec![2, 1, 19]),
+        (8, vec![2, 1, 100]),
+        (9, element(0x06, &[vec![0x2b, 6, 1]])),
+    ] {
+        put(&format!("1.3.6.1.2.1.43.11.1.1.{column}.1.1"), value);
+    }
+    objects.sort();
+    let agent = ScriptedAgent::honest(1, objects);
+    let reading = reading(&agent).await.reading.unwrap();
+    let identity = reading.identity.unwrap();
+    assert_eq!(identity.serial_number.map(|text| text.value).as_deref(), Some("S1"));
+    assert_eq!(identity.location.as_deref(), Some("Straße 7"));
+    assert!(reading.counters.iter().flatten().next().is_none(), "{:?}", reading.counters);
+    let supplies = reading.supplies.unwrap();
+    assert_eq!(supplies.len(), 1);
+    assert_eq!((supplies[0].max_capacity, supplies[0].level), (Some(100), None));
 }
 
 #[tokio::test]
