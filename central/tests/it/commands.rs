@@ -88,6 +88,14 @@ impl Served {
     }
 }
 
+/// A test that fails leaves no program behind.
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
 fn kill_9_between_requests_loses_nothing_acknowledged_and_doubles_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -563,4 +571,41 @@ fn the_first_password_goes_to_a_private_file_and_never_to_a_log() {
     assert_eq!(counted(&config_in(dir.path()), "SELECT count(*) FROM person"), 1);
     assert!(!file.exists(), "it is a password no more");
     check(dir.path(), &["user", "passwd", "admin"], 2, "a password has 10 characters or more");
+}
+
+#[test]
+fn numbers_end_and_the_enrolment_token_says_so() {
+    use meterpost_wire::batch::SEQUENCE_MAX;
+    let dir = tempfile::tempdir().expect("a directory");
+    let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));
+    let served = Served::start(dir.path());
+    for sequence in [SEQUENCE_MAX - 5, SEQUENCE_MAX] {
+        let id = format!("0192f0c1-7b7e-7000-8000-{:012x}", SEQUENCE_MAX - sequence);
+        let batch = Batch { id, ..site.batch(sequence, vec![]) };
+        let token = site.seal(&batch);
+        receipt_of(&served.submit(&site, &batch, &token), &site, &batch, &token);
+        if sequence < SEQUENCE_MAX {
+            let again = check(dir.path(), &["site", "token", "North"], 0, "");
+            let again = meterpost_wire::enrolment::Enrolment::parse(&again).expect("one that a collector takes");
+            assert_eq!(again.sequence, Some(SEQUENCE_MAX));
+        }
+    }
+    served.kill();
+    check(
+        dir.path(),
+        &["site", "token", "North"],
+        2,
+        "the site `North` has used sequence 9007199254740991, the last there is",
+    );
+    let list = check(dir.path(), &["site", "list"], 0, "");
+    assert!(list.trim_end().ends_with("9007199254740989 missing"), "{list}");
+}
+
+#[test]
+fn a_central_on_loopback_is_its_own_default_for_sites() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("central.toml"), "listen = '127.0.0.1:18123'\n").expect("written");
+    let token = check(dir.path(), &["site", "add", "North"], 0, "");
+    let enrolment = meterpost_wire::enrolment::Enrolment::parse(&token).expect("a token");
+    assert_eq!(enrolment.central, "http://127.0.0.1:18123");
 }
