@@ -128,6 +128,30 @@ fn everything_is_read_again_for_another_serial_a_lost_row_a_fuller_supply_and_af
 }
 
 #[test]
+fn another_device_without_a_serial_number_and_a_row_more_in_a_sum_are_noticed() {
+    let mac = |last: &str| format!("1.3.6.1.2.1.2.2.1.3.1|2|6\n1.3.6.1.2.1.2.2.1.6.1|4x|0002030405{last}\n");
+    let nameless = walk("S1", &[(1, 50)], &[]).replace("1.3.6.1.2.1.43.5.1.1.17.1|4|S1\n", "");
+    let (one, other) = (format!("{nameless}{}", mac("06")), format!("{nameless}{}", mac("07")));
+    let learned = read(&one, None, NOW).0.unwrap().learned;
+    assert!(!read(&one, Some(&learned), NOW).0.unwrap().full);
+    let swapped = read(&other, Some(&learned), NOW).0.unwrap();
+    assert_eq!((swapped.full, swapped.reading.key.as_str()), (true, "mac:00:02:03:04:05:07"));
+
+    let pmds = tempfile::tempdir().unwrap();
+    std::fs::create_dir(pmds.path().join("acme")).unwrap();
+    let mapping = "format = 1\nextends = \"generic/printer-mib\"\n[match]\nsys_object_id = [\"1.3.6.1.4.1.99999\"]\n\
+                   [counters]\nsystem.impressions = { column = \"1.3.6.1.4.1.99999.5\", take = \"sum\" }\n";
+    std::fs::write(pmds.path().join("acme/x.toml"), mapping).unwrap();
+    let library = Library::load(pmds.path()).unwrap();
+    let two = format!("{}1.3.6.1.4.1.99999.5.1|65|30\n1.3.6.1.4.1.99999.5.2|65|70\n", walk("S1", &[(1, 50)], &[]));
+    let learned = read_by(&library, &two, None, NOW).0.unwrap().learned;
+    assert!(!read_by(&library, &two, Some(&learned), NOW).0.unwrap().full);
+    let grown = read_by(&library, &format!("{two}1.3.6.1.4.1.99999.5.3|65|5\n"), Some(&learned), NOW).0.unwrap();
+    let sum: Vec<u64> = grown.reading.counters.iter().flatten().map(|(_, count)| count.value).collect();
+    assert_eq!((grown.full, sum), (true, vec![105]));
+}
+
+#[test]
 fn what_is_no_printer_is_not_read() {
     let scanner = "1.3.6.1.2.1.1.1.0|4|EPSON Scan Server\n1.3.6.1.2.1.25.3.2.1.2.1|6|1.3.6.1.2.1.25.3.1.1";
     let switch = "1.3.6.1.2.1.1.1.0|4|HP J9775A Switch\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.11.2.3.7.11.160";
