@@ -316,7 +316,9 @@ mod tests {
         let named = path.display();
         assert_eq!(
             said,
-            format!("the machine key `{named}` can be read by everybody (mode 0644): 0600 would be right")
+            format!(
+                "the machine key `{named}` can be read by everybody (mode 0644): 0600 would be right, 0640 at most"
+            )
         );
     }
 

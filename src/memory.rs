@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use meterpost_wire::Reading;
+use meterpost_wire::counters::CounterKey;
 use meterpost_wire::reading::{Alert, AlertScope, Basis, Count, Outcome};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,17 @@ use crate::store::{StoreError, Tx};
 
 /// Open alerts that are remembered of one device; more are not reported as cleared.
 const ALERTS_MAX: usize = 100;
+
+/// How many times the pages per minute that a device states its counters may go up by. The statement is of A4, one side:
+/// A5 passes twice as fast, and some makers count a sheet's two sides or an A3 sheet as two.
+const FASTER_AT_MOST: u64 = 4;
+
+/// Pages per minute of a device that states none, and of scanners and fax lines, whose speed nobody states: the most that
+/// `pmd/generic/printer-mib.toml` takes as a statement.
+const PAGES_PER_MINUTE_MAX: u64 = 1000;
+
+/// So long may a device keep pages to itself before it writes them into its counters: until the end of a job.
+const HELD_BACK_S: u64 = 3600;
 
 /// A device that is asked and has not answered for so long is reported once more, and forgotten.
 pub const FORGOTTEN_DAYS: i64 = 90;
@@ -48,13 +60,24 @@ pub struct Known {
     /// What reading it taught: row indexes, static texts, the size of a PDU that it bears. The reader's own format.
     pub learned: String,
     /// Lifetime counters as last read, with their keys.
-    pub counters: BTreeMap<String, u64>,
+    pub counters: BTreeMap<String, Last>,
+    /// The highest speed that it stated when that was last read.
+    pub pages_per_minute: Option<u32>,
     /// Alerts that were open at the last read, as they were sent.
     pub alerts: Vec<Alert>,
     /// When it last answered.
     pub seen_at: Timestamp,
     /// When it was last read in full.
     pub full_at: Option<Timestamp>,
+}
+
+/// A counter as last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// Its value.
+    pub value: u64,
+    /// When that was read.
+    pub at: Timestamp,
 }
 
 /// How a device was reached this time.
@@ -70,24 +93,48 @@ pub struct Reached {
     pub learned: String,
 }
 
-/// Completes a reading from what was known before: a counter that went backwards is suspect, and an alert that has gone
-/// is repeated as last sent, with its clear time. Before the field policy, because memory holds clear values.
+/// Completes a reading from what was known before: a counter that went backwards or jumped is suspect, and an alert that
+/// has gone is repeated as last sent, with its clear time. Before the field policy, because memory holds clear values.
 pub fn compare(reading: &mut Reading, before: &Known) {
+    let read_at = reading.read_at;
+    let speed = speed(reading).max(before.pages_per_minute);
     for (key, count) in reading.counters.iter_mut().flatten() {
-        if let Some(&last) = before.counters.get(key.as_str())
-            && count.value < last
+        if let Some(last) = before.counters.get(key.as_str())
             && count.basis != Basis::Suspect
+            && let Some(doubt) = doubt(key, count.value, *last, read_at, speed)
         {
             count.basis = Basis::Suspect;
-            count.detail = Some(format!("was {last} at the read before"));
+            count.detail = Some(doubt);
         }
     }
-    let read_at = reading.read_at;
     if let Some(alerts) = reading.alerts.as_mut().filter(|alerts| alerts.scope == AlertScope::All) {
         let gone = before.alerts.iter().filter(|old| !alerts.rows.iter().any(|new| same(old, new)));
         let cleared: Vec<Alert> = gone.map(|old| Alert { clear_time: Some(read_at), ..old.clone() }).collect();
         alerts.rows.extend(cleared);
     }
+}
+
+/// The highest pages per minute that a reading states.
+fn speed(reading: &Reading) -> Option<u32> {
+    let stated = reading.capabilities.as_ref()?;
+    stated.pages_per_minute.max(stated.pages_per_minute_color)
+}
+
+/// Why nobody should bill a value that follows this one: it went backwards, or up by more than can pass a device in that
+/// time. A maker's own counter may count anything, and a clock that was set back measures nothing: those only go backwards.
+fn doubt(key: &CounterKey, value: u64, last: Last, read_at: Timestamp, speed: Option<u32>) -> Option<String> {
+    let Some(more) = value.checked_sub(last.value) else {
+        return Some(format!("was {} at the read before", last.value));
+    };
+    let passed = u64::try_from(read_at.duration_since(last.at).as_secs()).ok()?;
+    if key.vendor_name().is_some() {
+        return None;
+    }
+    let marks = ["system.", "print.", "copy."].iter().any(|service| key.as_str().starts_with(service));
+    let stated = speed.map_or(PAGES_PER_MINUTE_MAX, u64::from);
+    let per_minute = if marks { stated } else { PAGES_PER_MINUTE_MAX.max(stated) } * FASTER_AT_MOST;
+    let most = per_minute.saturating_mul(passed + HELD_BACK_S) / 60;
+    (more > most).then(|| format!("was {} {passed} s before, and {most} more are possible", last.value))
 }
 
 /// The central closes an alert by the same rule: index, group, row of the group, code.
@@ -111,20 +158,23 @@ impl Known {
         if matches!(reading.outcome, Outcome::Unreachable | Outcome::Denied) {
             return before;
         }
-        let (mut counters, mut alerts, full_at) =
-            before.map(|before| (before.counters, before.alerts, before.full_at)).unwrap_or_default();
+        let (mut counters, mut alerts, full_at, known_speed) = before
+            .map(|before| (before.counters, before.alerts, before.full_at, before.pages_per_minute))
+            .unwrap_or_default();
+        let (at, stated) = (reading.read_at, speed(reading));
         // a counter that got no answer this time keeps what it is measured against
         for (key, count) in reading.counters.iter().flatten() {
-            let key = key.to_string();
+            let last = counters.get(key.as_str()).copied();
+            let doubt = last.and_then(|last| doubt(key, count.value, last, at, stated.max(known_speed)));
             match count.basis {
-                // after a step back nobody knows what is right: the next reading is measured against nothing
-                Basis::Suspect if counters.get(&key).is_some_and(|last| count.value < *last) => {
-                    counters.remove(&key);
+                // after a step back or a jump nobody knows what is right: the next reading is measured against nothing
+                Basis::Suspect if doubt.is_some() => {
+                    counters.remove(key.as_str());
                 }
                 Basis::Suspect => {}
                 _ if stands_in(count) => {}
                 _ => {
-                    counters.insert(key, count.value);
+                    counters.insert(key.to_string(), Last { value: count.value, at });
                 }
             }
         }
@@ -139,6 +189,7 @@ impl Known {
             credential: reached.credential,
             learned: reached.learned,
             counters,
+            pages_per_minute: stated.or(known_speed),
             alerts,
             seen_at: reading.read_at,
             full_at: if full { Some(reading.read_at) } else { full_at },
@@ -219,12 +270,38 @@ fn open(keyring: &Keyring, name: String, sealed: Vec<u8>) -> Option<Known> {
 
 #[cfg(test)]
 mod tests {
-    use meterpost_wire::counters::CounterKey;
-    use meterpost_wire::reading::Evidence;
+    use meterpost_wire::reading::{Capabilities, Evidence, Scope};
 
     use super::*;
 
-    const KEY: &str = "system.impressions";
+    const TOTAL: &str = "system.impressions";
+
+    fn reading(key: &str, count: Count, minute: i64, pages_per_minute: Option<u32>) -> Reading {
+        Reading {
+            key: "sn:acme:S1".to_owned(),
+            mapping: None,
+            scope: Scope::Full,
+            read_at: Timestamp::from_second(minute * 60).unwrap(),
+            outcome: Outcome::Complete,
+            identity: None,
+            network: None,
+            capabilities: pages_per_minute
+                .map(|speed| Capabilities { pages_per_minute: Some(speed), ..Default::default() }),
+            counters: Some(BTreeMap::from([(CounterKey::parse(key).unwrap(), count)])),
+            supplies: None,
+            inputs: None,
+            outputs: None,
+            covers: None,
+            alerts: None,
+            status: None,
+            gaps: Vec::new(),
+        }
+    }
+
+    fn after(before: Option<Known>, reading: &Reading) -> Option<Known> {
+        let (address, credential) = ("127.0.0.9".to_owned(), "c".to_owned());
+        Known::after(before, reading, Reached { address, port: 161, credential, learned: String::new() })
+    }
 
     /// What is known after these readings, each a value with its basis and rule.
     #[track_caller]
@@ -232,46 +309,54 @@ mod tests {
         let mut known = None;
         for &(value, basis, rule) in read {
             let evidence = Evidence { rule: Some(rule.to_owned()), ..Evidence::default() };
-            let count = Count { value, basis, evidence, unit: None, detail: None };
-            let mut reading = Reading {
-                key: "sn:acme:S1".to_owned(),
-                mapping: None,
-                scope: meterpost_wire::reading::Scope::Full,
-                read_at: Timestamp::UNIX_EPOCH,
-                outcome: Outcome::Complete,
-                identity: None,
-                network: None,
-                capabilities: None,
-                counters: Some(BTreeMap::from([(CounterKey::parse(KEY).unwrap(), count)])),
-                supplies: None,
-                inputs: None,
-                outputs: None,
-                covers: None,
-                alerts: None,
-                status: None,
-                gaps: Vec::new(),
-            };
+            let mut reading = reading(TOTAL, Count { value, basis, evidence, unit: None, detail: None }, 0, None);
             if let Some(before) = &known {
                 compare(&mut reading, before);
             }
-            let reached = Reached {
-                address: "127.0.0.9".to_owned(),
-                port: 161,
-                credential: "c".to_owned(),
-                learned: String::new(),
-            };
-            known = Known::after(known, &reading, reached);
+            known = after(known, &reading);
         }
-        assert_eq!(known.unwrap().counters.get(KEY).copied(), expected);
+        assert_eq!(known.unwrap().counters.get(TOTAL).map(|last| last.value), expected);
     }
 
     #[test]
     fn a_stand_in_or_a_suspect_is_nothing_that_later_values_are_measured_against() {
         let (actual, derived, suspect) = (Basis::Actual, Basis::Derived, Basis::Suspect);
         check(&[(95_234, actual, "1"), (95_412, derived, "generic/printer-mib:1")], Some(95_234));
-        check(&[(95_234, actual, "1"), (99_999, suspect, "1")], Some(95_234));
+        check(&[(95_234, actual, "1"), (95_999, suspect, "1")], Some(95_234));
         check(&[(95_234, actual, "1"), (95_300, derived, "2")], Some(95_300));
         check(&[(95_234, actual, "1"), (5, actual, "1")], None);
         check(&[(95_234, actual, "1"), (5, actual, "1"), (6, actual, "1")], Some(6));
+        check(&[(95_234, actual, "1"), (4_294_967_295, actual, "1")], None);
+        check(&[(95_234, actual, "1"), (4_294_967_295, actual, "1"), (95_240, actual, "1")], Some(95_240));
+    }
+
+    /// What is doubted of a value, so many minutes after 1000 was read of a device that states this speed; its later
+    /// readings, which are no full ones, state none.
+    #[track_caller]
+    fn check_jump(key: &str, pages_per_minute: Option<u32>, minutes: i64, value: u64, expected: Option<&str>) {
+        let count =
+            |value| Count { value, basis: Basis::Actual, evidence: Evidence::default(), unit: None, detail: None };
+        let known = after(None, &reading(key, count(1000), 1_000_000, pages_per_minute)).unwrap();
+        let mut next = reading(key, count(value), 1_000_000 + minutes, None);
+        compare(&mut next, &known);
+        let count = next.counters.unwrap().into_values().next().unwrap();
+        assert_eq!(count.detail.as_deref(), expected);
+        assert_eq!(count.basis == Basis::Suspect, expected.is_some());
+    }
+
+    #[test]
+    fn more_pages_than_a_device_can_print_meanwhile_are_suspect() {
+        // four times 50 pages in 23 hours and the one held back
+        check_jump(TOTAL, Some(50), 23 * 60, 289_000, None);
+        let why = Some("was 1000 82800 s before, and 288000 more are possible");
+        check_jump(TOTAL, Some(50), 23 * 60, 289_001, why);
+        let why = Some("was 1000 82800 s before, and 5760000 more are possible");
+        check_jump(TOTAL, None, 23 * 60, 4_294_967_295, why);
+        // a scanner is faster than the printer below it
+        check_jump("scan.images", Some(50), 23 * 60, 289_001, None);
+        check_jump("scan.images", Some(50), 23 * 60, u64::MAX, why);
+        // what a maker counts may be centimetres; and of a clock that was set back nothing follows
+        check_jump("vendor.print_length_cm", Some(50), 23 * 60, u64::MAX, None);
+        check_jump(TOTAL, Some(50), -60, 289_001, None);
     }
 }

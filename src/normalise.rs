@@ -190,19 +190,16 @@ fn counters(eval: &Evaluator<'_>) -> Option<BTreeMap<CounterKey, Count>> {
     let mut counters = BTreeMap::new();
     for field in eval.pmd().fields.keys().filter(|field| field.starts_with("counters.")) {
         let Ok(key) = CounterKey::parse(&field["counters.".len()..]) else { continue };
-        match eval.field(field, Kind::Count) {
-            Some(won) => {
-                let Datum::Int(value) = won.value else { continue };
-                let count = Count {
-                    value: value.unsigned_abs(),
-                    basis: if won.derived { Basis::Derived } else { Basis::Actual },
-                    evidence: evidence(&won, eval),
-                    unit: won.unit.clone().filter(|_| key.vendor_name().is_some()),
-                    detail: None,
-                };
-                counters.insert(key, count);
-            }
-            None => {}
+        if let Some(won) = eval.field(field, Kind::Count) {
+            let Datum::Int(value) = won.value else { continue };
+            let count = Count {
+                value: value.unsigned_abs(),
+                basis: if won.derived { Basis::Derived } else { Basis::Actual },
+                evidence: evidence(&won, eval),
+                unit: won.unit.clone().filter(|_| key.vendor_name().is_some()),
+                detail: None,
+            };
+            counters.insert(key, count);
         }
     }
     for check in &eval.pmd().checks {

@@ -83,15 +83,18 @@ impl Store {
     /// Opens the store in `data_dir`, makes it where there is none, and brings its schema up to date. Refuses a store
     /// that was made under another machine key.
     pub async fn open(data_dir: &Path, keyring: Keyring) -> Result<Self, StoreError> {
-        let data_dir = data_dir.to_owned();
-        blocking(move || {
+        let (data_dir, file) = (data_dir.to_owned(), data_dir.join(FILE));
+        let open = move || {
             let mut writer = file::open(&data_dir)?;
             check_key(&mut writer, &keyring)?;
             let reader = file::connect(&data_dir.join(FILE))?;
             reader.pragma_update(None, "query_only", true)?;
             Ok(Self { shared: Arc::new(Shared { writer: Mutex::new(writer), reader: Mutex::new(reader), keyring }) })
+        };
+        blocking(open).await.map_err(|error| match error {
+            StoreError::Broken(why) => StoreError::Broken(format!("`{}`: {why}", file.display())),
+            other => other,
         })
-        .await
     }
 
     /// Whether there is a store in `data_dir`.

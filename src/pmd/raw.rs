@@ -128,6 +128,8 @@ pub struct RawField {
 pub struct RawRule {
     /// Where the rule stands.
     pub at: Range<usize>,
+    /// A key of it is wrong, and that was said: what seems to be missing may be what that key was meant for.
+    pub faulty: bool,
     /// Exact objects.
     pub get: Option<Spanned<Many<String>>>,
     /// A table's column.

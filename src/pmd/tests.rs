@@ -31,13 +31,14 @@ fn a_file_that_is_not_toml_is_named_with_its_line() {
 }
 
 #[test]
-fn an_unknown_kind_of_rule_disables_its_file_with_the_reason() {
+fn a_wrong_rule_disables_its_file_with_one_reason() {
     let keys = "`get` `column` `use` `const` `sum` `difference` `product` `nth` `stop` `index` `where` `take` `at` `when` `context` `confidence` `basis` `unit` `optional` `strip` `decode` `after` `tlv` `bits` `mask` `charset` `pair` `match` `cut` `words` `labels` `map` `otherwise` `scale` `min` `max` `not` `accept` `reject`";
     check_faults(
-        "[identity]\nmodel = { telepathy = \"1.3\" }",
+        "[identity]\nmodel = { telepathy = \"1.3\" }\nlocation = { get = 7 }\ncontact = { min = 1 }",
         &[
-            "pmd `acme/x` line 5: a rule without a source: one of `get` `column` `use` `const` `sum` `difference` `product` `nth` `stop` would be",
             &format!("pmd `acme/x` line 5: `telepathy` is no key of a rule: {keys} are"),
+            "pmd `acme/x` line 6: `get`: expected one value or a list of such values",
+            "pmd `acme/x` line 7: a rule without a source: one of `get` `column` `use` `const` `sum` `difference` `product` `nth` `stop` would be",
         ],
     );
 }

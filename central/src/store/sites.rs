@@ -73,7 +73,7 @@ pub struct SiteRow {
     pub devices: u64,
     /// Tokens in quarantine.
     pub quarantined: u64,
-    /// The newest of them, at most [`HELD_MAX`].
+    /// The newest of them, at most `HELD_MAX`.
     pub held: Vec<Held>,
     /// Devices that could not be read, alone.
     pub set_aside: u64,
@@ -95,7 +95,7 @@ pub struct Held {
 }
 
 /// Tokens in quarantine that a site's row names.
-pub const HELD_MAX: u32 = 5;
+pub(super) const HELD_MAX: u32 = 5;
 
 /// The batch with the highest sequence of a site.
 #[derive(Clone, Debug)]

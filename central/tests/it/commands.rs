@@ -347,6 +347,80 @@ fn a_full_disk_refuses_nothing_for_good_and_what_was_acknowledged_stays() {
 }
 
 #[test]
+fn two_centrals_on_one_data_directory_keep_one_of_each_batch_and_one_chain() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // both at their first start, at once
+    let (one, other) = std::thread::scope(|scope| {
+        let (one, other) = (scope.spawn(|| Served::start(dir.path())), scope.spawn(|| Served::start(dir.path())));
+        (one.join().expect("the one starts"), other.join().expect("the other starts"))
+    });
+    let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));
+    let batch = |sequence| {
+        let batch = site.batch(sequence, vec![printer("A1", sequence, "2026-11-20T06:01:44Z")]);
+        let token = site.seal(&batch);
+        (batch, token)
+    };
+    let submit = |to: &Served, sequence| {
+        let (batch, token) = batch(sequence);
+        receipt_of(&to.submit(&site, &batch, &token), &site, &batch, &token)
+    };
+    // every number at both, at the same time
+    const NUMBERS: u64 = 10;
+    let dispositions = |to| (1..=NUMBERS).map(|sequence| submit(to, sequence).disposition).collect::<Vec<_>>();
+    let (at_one, at_other) = std::thread::scope(|scope| {
+        let (one, other) = (scope.spawn(|| dispositions(&one)), scope.spawn(|| dispositions(&other)));
+        (one.join().expect("answers"), other.join().expect("answers"))
+    });
+    for (sequence, pair) in (1..).zip(at_one.into_iter().zip(at_other)) {
+        let right = [(Disposition::Accepted, Disposition::Duplicate), (Disposition::Duplicate, Disposition::Accepted)];
+        assert!(right.contains(&pair), "{sequence}: {pair:?}");
+    }
+    // what one of them stored the other one knows
+    assert_eq!(submit(&one, NUMBERS + 1).claims.acknowledged_through, NUMBERS + 1);
+    assert_eq!(submit(&other, NUMBERS + 2).claims.acknowledged_through, NUMBERS + 2);
+    assert!(logged_in(&other, "/").contains("North"));
+    drop((one, other));
+    assert_eq!(counted(&config_in(dir.path()), "SELECT count(*) FROM batch"), NUMBERS as i64 + 2);
+    let out = check(dir.path(), &["check"], 0, "");
+    assert!(out.starts_with("12 tokens"), "{out}");
+}
+
+/// A database file with this done to it: what is said, and that nothing was written to it.
+#[track_caller]
+fn check_unusable(spoil: impl FnOnce(&Path), code: i32, error: &str) {
+    let dir = tempfile::tempdir().expect("a directory");
+    check(dir.path(), &["site", "add", "North"], 0, "");
+    let file = dir.path().join("data/central.db");
+    spoil(&file);
+    let before = std::fs::read(&file).ok();
+    for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["site", "list"], &["check"]] {
+        check(dir.path(), arguments, code, error);
+    }
+    assert_eq!(std::fs::read(&file).ok(), before, "a person may still mend it");
+}
+
+#[test]
+fn a_database_that_does_not_open_is_named_and_left_as_it_is() {
+    let write = |bytes: &'static [u8]| move |file: &Path| std::fs::write(file, bytes).expect("written");
+    check_unusable(write(&[0x5a; 9000]), 1, "central.db`: file is not a database");
+    let cut = |file: &Path| {
+        let whole = std::fs::read(file).expect("read");
+        std::fs::write(file, &whole[..whole.len() / 2]).expect("cut");
+    };
+    check_unusable(cut, 1, "central.db`: database disk image is malformed");
+    let newer = |file: &Path| {
+        let database = rusqlite::Connection::open(file).expect("a store");
+        database.pragma_update(None, "user_version", 99).expect("moved");
+    };
+    check_unusable(newer, 1, "central.db`: it was written by a newer program (schema 99");
+    let directory = |file: &Path| {
+        std::fs::remove_file(file).expect("removed");
+        std::fs::create_dir(file).expect("made");
+    };
+    check_unusable(directory, 1, "the store cannot write now: unable to open");
+}
+
+#[test]
 fn a_flipped_byte_in_a_stored_token_is_found() {
     let dir = tempfile::tempdir().expect("a directory");
     let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));

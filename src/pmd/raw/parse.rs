@@ -231,8 +231,10 @@ pub(super) fn rules_of(value: Spanned<DeValue<'_>>, faults: &mut Vec<RawFault>) 
 }
 
 fn rule(mut s: Section<'_>, faults: &mut Vec<RawFault>) -> RawRule {
+    let before = faults.len();
     let rule = RawRule {
         at: s.at.clone(),
+        faulty: false,
         get: s.take("get", faults),
         column: s.take("column", faults),
         uses: s.take("use", faults),
@@ -284,5 +286,5 @@ fn rule(mut s: Section<'_>, faults: &mut Vec<RawFault>) -> RawRule {
         reject: s.take("reject", faults),
     };
     s.end(faults);
-    rule
+    RawRule { faulty: faults.len() > before, ..rule }
 }

@@ -72,6 +72,7 @@ impl Resolver<'_> {
         let given: Vec<&str> = named.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
         match given.as_slice() {
             [_] => {}
+            [] if raw.faulty => return None,
             [] => {
                 let all = named.map(|(name, _)| format!("`{name}`")).join(" ");
                 self.fault(raw.at.clone(), format!("a rule without a source: one of {all} would be"));

@@ -71,6 +71,7 @@ async fn a_known_device_is_not_asked_again_what_it_never_answers_nor_more_than_i
         credential: "c".to_owned(),
         learned: printer.lessons.as_ref().expect("it was read").to_text(),
         counters: Default::default(),
+        pages_per_minute: None,
         alerts: Vec::new(),
         seen_at: Timestamp::UNIX_EPOCH,
         full_at: None,
