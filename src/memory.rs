@@ -277,24 +277,12 @@ mod tests {
     const TOTAL: &str = "system.impressions";
 
     fn reading(key: &str, count: Count, minute: i64, pages_per_minute: Option<u32>) -> Reading {
+        let read_at = Timestamp::from_second(minute * 60).unwrap();
         Reading {
-            key: "sn:acme:S1".to_owned(),
-            mapping: None,
-            scope: Scope::Full,
-            read_at: Timestamp::from_second(minute * 60).unwrap(),
-            outcome: Outcome::Complete,
-            identity: None,
-            network: None,
             capabilities: pages_per_minute
                 .map(|speed| Capabilities { pages_per_minute: Some(speed), ..Default::default() }),
             counters: Some(BTreeMap::from([(CounterKey::parse(key).unwrap(), count)])),
-            supplies: None,
-            inputs: None,
-            outputs: None,
-            covers: None,
-            alerts: None,
-            status: None,
-            gaps: Vec::new(),
+            ..Reading::empty("sn:acme:S1".to_owned(), Scope::Full, read_at, Outcome::Complete)
         }
     }
 

@@ -559,8 +559,19 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed_and_every_level_has_an_example() {
         fn check(command: &clap::Command, path: &str) {
-            let example = command.get_after_help().is_some_and(|help| help.to_string().contains("Example:"));
-            assert!(example, "`{path}` has no example");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example:"), "`{path}` has no example");
+            for example in help.lines().map(str::trim).filter(|line| line.starts_with("meterpost-central ")) {
+                // every second piece stands in quotes and is one word
+                let typed = example.split(['<', '>']).next().unwrap_or_default().trim_end();
+                let pieces = typed.split('"').enumerate().flat_map(|(at, piece)| match at % 2 {
+                    0 => piece.split_whitespace().collect(),
+                    _ => vec![piece],
+                });
+                if let Err(error) = Arguments::try_parse_from(pieces) {
+                    panic!("`{example}`: {error}");
+                }
+            }
             command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| {
                 check(sub, &format!("{path} {}", sub.get_name()));
             });

@@ -78,6 +78,13 @@ fn help_is_on_every_level_and_has_an_example() {
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{level:?}");
         assert!(said.out.contains("Example"), "{level:?}: {}", said.out);
         assert!(said.out.lines().all(|line| line.chars().count() <= 110), "{level:?}: {}", said.out);
+        let lines = said.out.lines().map(|line| line.trim().trim_start_matches("Example: "));
+        for example in lines.filter(|line| line.starts_with("meterpost ")) {
+            let command = example.split(['<', '>', '|']).next().unwrap().split_whitespace();
+            if let Err(error) = meterpost::cli::parse(command.map(std::ffi::OsString::from)) {
+                panic!("`{example}`: {error:?}");
+            }
+        }
     }
 }
 

@@ -68,11 +68,6 @@ pub fn printer(n: u32, read_at: Timestamp) -> Reading {
         detail: None,
     };
     Reading {
-        key: format!("sn:acme:SERIAL{n:05}"),
-        mapping: None,
-        scope: Scope::Full,
-        read_at,
-        outcome: Outcome::Complete,
         identity: Some(Identity {
             vendor: Some("ACME".into()),
             serial_number: Some(Text::from(format!("SERIAL{n:05}").as_str())),
@@ -80,15 +75,8 @@ pub fn printer(n: u32, read_at: Timestamp) -> Reading {
             ..Identity::default()
         }),
         network: Some(Network { addresses: vec![address(n)], ..Network::default() }),
-        capabilities: None,
         counters: Some(BTreeMap::from([(CounterKey::parse("system.impressions").unwrap(), count)])),
-        supplies: None,
-        inputs: None,
-        outputs: None,
-        covers: None,
-        alerts: None,
-        status: None,
-        gaps: Vec::new(),
+        ..Reading::empty(format!("sn:acme:SERIAL{n:05}"), Scope::Full, read_at, Outcome::Complete)
     }
 }
 

@@ -11,54 +11,19 @@
 //! | sends NULs, bytes that are no UTF-8, types that fit nothing | `hostile` (as they are), here (what becomes of them) |
 //! | never answers for one object, says tooBig, errs, restarts, falls silent | `hostile`, `snmpd`, the tests of `read` |
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use meterpost::gather::{Found, Printer, Reader, read};
+use meterpost::gather::{Printer, read};
 use meterpost::pmd::Library;
 use meterpost::snmp::ber;
-use meterpost::snmp::credential::{Credential, Secret, Version, Versions};
+use meterpost::snmp::credential::{Credential, Secret, Versions};
 use meterpost::snmp::{Agent, Limits, Network, NetworkOptions, Value};
-use meterpost::sweep::Sighting;
 
 use super::agent::{Reply, Request, ScriptedAgent, answer, element, right, text};
-use super::oid;
+use super::{oid, printer, printer_of, reader, sighting};
 
-type Objects = Vec<(Vec<u32>, Vec<u8>)>;
-
-fn printer() -> Objects {
-    [
-        ("1.3.6.1.2.1.1.1.0", text(b"Acme X")),
-        ("1.3.6.1.2.1.1.2.0", element(0x06, &[vec![0x2b, 6, 1, 4, 1, 0x86, 0x8d, 0x1f, 1]])), // 1.3.6.1.4.1.99999.1
-        ("1.3.6.1.2.1.25.3.2.1.2.1", element(0x06, &[vec![0x2b, 6, 1, 2, 1, 25, 3, 1, 5]])),
-        ("1.3.6.1.2.1.43.5.1.1.17.1", text(b"S1")),
-        ("1.3.6.1.2.1.43.10.2.1.4.1.1", vec![0x41, 1, 77]),
-    ]
-    .map(|(name, value)| (oid(name).arcs().to_vec(), value))
-    .into()
-}
-
-async fn reading(agent: &ScriptedAgent) -> Box<Printer> {
-    let reader = Reader {
-        network: Network::open(NetworkOptions::default()).unwrap(),
-        library: Library::builtin(),
-        credentials: Arc::new([Credential::community("c", Secret::new("public"), Versions::Either).unwrap()]),
-        identify_only: false,
-    };
-    let sighting = Sighting {
-        address: agent.address,
-        credential: "c".to_owned(),
-        credentials: vec!["c".to_owned()],
-        other_port: None,
-        version: Version::V2c,
-        rtt: Duration::from_millis(100),
-        description: None,
-        object_id: None,
-    };
-    match read(&reader, &sighting, None).await {
-        Found::Printer(printer) => printer,
-        Found::Nothing(finding, _) => panic!("{finding:?}"),
-    }
+async fn reading(agent: &ScriptedAgent) -> Printer {
+    printer_of(read(&reader(Library::builtin()), &sighting(agent, Duration::from_millis(100)), None).await)
 }
 
 #[tokio::test]

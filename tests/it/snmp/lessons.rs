@@ -1,18 +1,14 @@
 //! What a session learned about a device holds for the next reading.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use meterpost::gather::{Found, Printer, Reader, read};
+use meterpost::gather::{Printer, read};
 use meterpost::memory::Known;
 use meterpost::pmd::Library;
-use meterpost::snmp::credential::{Credential, Secret, Version, Versions};
-use meterpost::snmp::{Network, NetworkOptions};
-use meterpost::sweep::Sighting;
 
-use super::agent::{ScriptedAgent, element, error, right, text};
-use super::oid;
+use super::agent::{ScriptedAgent, error, right};
+use super::{oid, printer, printer_of, reader, sighting};
 
 /// hrMemorySize: this device never answers a request that has it.
 const SILENT: &str = "1.3.6.1.2.1.25.2.2.0";
@@ -21,17 +17,7 @@ const BORNE: usize = 12;
 
 #[tokio::test]
 async fn a_known_device_is_not_asked_again_what_it_never_answers_nor_more_than_it_bears() {
-    let made_up = element(0x06, &[vec![0x2b, 6, 1, 4, 1, 0x86, 0x8d, 0x1f, 1]]); // 1.3.6.1.4.1.99999.1
-    let printer = element(0x06, &[vec![0x2b, 6, 1, 2, 1, 25, 3, 1, 5]]);
-    let objects: Vec<(Vec<u32>, Vec<u8>)> = [
-        ("1.3.6.1.2.1.1.1.0", text(b"Acme X")),
-        ("1.3.6.1.2.1.1.2.0", made_up),
-        ("1.3.6.1.2.1.25.3.2.1.2.1", printer),
-        ("1.3.6.1.2.1.43.5.1.1.17.1", text(b"S1")),
-        ("1.3.6.1.2.1.43.10.2.1.4.1.1", vec![0x41, 1, 77]),
-    ]
-    .map(|(name, value)| (oid(name).arcs().to_vec(), value))
-    .into();
+    let objects = printer();
     let agent = ScriptedAgent::start(move |request| {
         if request.oids.contains(&oid(SILENT).arcs().to_vec()) {
             return Vec::new();
@@ -43,22 +29,8 @@ async fn a_known_device_is_not_asked_again_what_it_never_answers_nor_more_than_i
     let mapping = "format = 1\nextends = \"generic/printer-mib\"\n[match]\nsys_object_id = [\"1.3.6.1.4.1.99999\"]\n\
                    [quirks]\ntimeout_ms = 250\n";
     std::fs::write(pmds.path().join("acme/x.toml"), mapping).unwrap();
-    let reader = Reader {
-        network: Network::open(NetworkOptions::default()).unwrap(),
-        library: Library::load(pmds.path()).unwrap(),
-        credentials: Arc::new([Credential::community("c", Secret::new("public"), Versions::Either).unwrap()]),
-        identify_only: false,
-    };
-    let sighting = Sighting {
-        address: agent.address,
-        credential: "c".to_owned(),
-        credentials: vec!["c".to_owned()],
-        other_port: None,
-        version: Version::V2c,
-        rtt: Duration::from_millis(1),
-        description: None,
-        object_id: None,
-    };
+    let reader = reader(Library::load(pmds.path()).unwrap());
+    let sighting = sighting(&agent, Duration::from_millis(1));
     let first = printer_of(read(&reader, &sighting, None).await);
     let asked = agent.seen();
     let silent = || oid(SILENT).arcs().to_vec();
@@ -85,11 +57,4 @@ async fn a_known_device_is_not_asked_again_what_it_never_answers_nor_more_than_i
     printer_of(read(&reader, &sighting, Some(&known(&second))).await);
     let third = agent.seen().split_off(asked.len() + again.len());
     assert!(!third.is_empty() && third.iter().all(|request| !request.oids.contains(&silent())));
-}
-
-fn printer_of(found: Found) -> Printer {
-    match found {
-        Found::Printer(printer) => *printer,
-        Found::Nothing(finding, _) => panic!("{finding:?}"),
-    }
 }

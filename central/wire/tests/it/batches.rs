@@ -89,24 +89,8 @@ pub fn full() -> Batch {
 
 /// A known device that did not answer: key, time, outcome and nothing else.
 pub fn silent() -> Reading {
-    Reading {
-        key: "mac:a0:b1:c2:d3:e4:f6".to_owned(),
-        mapping: None,
-        scope: Scope::Full,
-        read_at: time("2026-11-20T06:02:10Z"),
-        outcome: Outcome::Unreachable,
-        identity: None,
-        network: None,
-        capabilities: None,
-        counters: None,
-        supplies: None,
-        inputs: None,
-        outputs: None,
-        covers: None,
-        alerts: None,
-        status: None,
-        gaps: Vec::new(),
-    }
+    let read_at = time("2026-11-20T06:02:10Z");
+    Reading::empty("mac:a0:b1:c2:d3:e4:f6".to_owned(), Scope::Full, read_at, Outcome::Unreachable)
 }
 
 /// Status and alerts of a device, with one alert that is over and empty tables beside.
