@@ -139,6 +139,9 @@ fn evaluated(eval: &Evaluator<'_>, identity: &Identity, answers: &Answers, subje
     for field in pmd.fields.keys().filter(|field| !field.starts_with("let.")) {
         gap(eval, field, &mut gaps);
     }
+    if who.uuid.is_none() && plain("identity.uuid").is_some() {
+        gaps.push(Gap { field: "identity.uuid".to_owned(), reason: GapReason::Rejected, detail: None });
+    }
     if capabilities.as_ref().is_some_and(|capabilities| capabilities.trays.is_some()) {
         gaps.retain(|gap| gap.field != "capabilities.trays");
     }

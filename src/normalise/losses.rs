@@ -94,6 +94,8 @@ fn every_field_that_the_mapping_knows_and_that_has_no_value_says_why() {
         ["capabilities.memory_bytes not_supported", "identity.firmware not_supported", "status.console not_supported"];
     check_gaps("", &[], &not_supported);
     check_gaps(&whole.replace("|2|64", "|2|0"), &[], &["capabilities.memory_bytes rejected"]);
+    let (reading, _) = lossy("[identity]\nuuid = { const = \"0x12\" }", "", &[]);
+    assert_eq!(reading.gaps[0].reason, GapReason::Rejected, "it is no UUID");
     for (lost, gap) in [
         ("1.3.6.1.4.1.9999.1.0", "identity.firmware no_answer"),
         ("1.3.6.1.4.1.9999.2.0", "identity.asset_tag no_answer"),
