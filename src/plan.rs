@@ -46,7 +46,7 @@ impl Walk {
 }
 
 /// Rows of a table that no file says anything about.
-const EXPECT: usize = 4;
+pub const EXPECT: usize = 4;
 /// Rows of a table in which a row is looked for by its name: paper sizes and the like.
 const EXPECT_NAMED: usize = 8;
 /// The Printer-MIB.
@@ -146,7 +146,8 @@ impl Planner {
             Test::Match(_) => true,
             Test::Not(_) | Test::Present(_) => false,
         });
-        let bulk = if is_named { EXPECT_NAMED } else { EXPECT };
+        let expect = column.expect.unwrap_or(EXPECT);
+        let bulk = column.expect.unwrap_or(if is_named { EXPECT_NAMED } else { EXPECT });
         let filters = column.filters.iter().map(|filter| {
             let length = filter.arcs.unwrap_or(usize::MAX).min(prefix.len());
             (&filter.column, prefix[..length].to_vec(), filter.arcs == Some(length) || (whole && filter.arcs.is_none()))
@@ -158,12 +159,17 @@ impl Planner {
             let first_only = column.take == Take::First && column.filters.is_empty() && column.lookup.is_none();
             let rest_is_free =
                 column.index.as_ref().is_none_or(|i| i.0[prefix.len()..].iter().all(|p| *p == Part::Any));
-            self.walk(context, &column.base, &prefix, EXPECT, first_only && rest_is_free).expect_bulk(bulk);
+            let first_only = first_only && rest_is_free;
+            self.walk(context, &column.base, &prefix, expect, first_only).expect_bulk(if first_only {
+                1
+            } else {
+                bulk
+            });
         }
         for (filter, prefix, is_exact) in filters {
             match is_exact {
                 true => drop(self.gets.insert((context.to_owned(), filter.join(&prefix)))),
-                false => self.walk(context, filter, &prefix, EXPECT, false).expect_bulk(bulk),
+                false => self.walk(context, filter, &prefix, expect, false).expect_bulk(bulk),
             }
         }
         if let Some(at) = &column.lookup {

@@ -5,6 +5,7 @@
 //! changed is asked again, and everything when the device seems to be another one or reconfigured. One request at a time;
 //! the agent cuts them to size. Whatever was answered before a device falls silent is kept.
 
+mod bulk;
 mod poll;
 mod table;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::normalise::{self, Subject};
 use crate::plan::{self, Answers, Plan};
 use crate::pmd::{Choice, Library, guard};
 use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered, VarBind};
+use bulk::{Request, Want};
 pub use poll::Learned;
 use table::{Found, Table};
 
@@ -31,14 +33,6 @@ const ROUNDS_MAX: usize = 40;
 const BYTES_MAX: u64 = 1024 * 1024;
 /// How long one reading may take; it ends there with what it has.
 const TIME_MAX: Duration = Duration::from_secs(180);
-/// Cells that one GETBULK asks for: what fits into one datagram of 1,472 bytes.
-const BULK_CELLS: usize = 56;
-/// Rows for which columns still share a GETBULK; of longer ones it asks as many as fit.
-const BULK_ROWS: usize = 8;
-/// Rows by which a column may be shorter than the longest in its GETBULK: what lies behind its end is answered in vain, and
-/// three such cells cost as much as a request of its own.
-const BULK_SPARE: usize = 2;
-
 /// A device that was read.
 #[derive(Clone, Debug)]
 pub struct DeviceRead {
@@ -100,9 +94,9 @@ async fn full<A: Agent>(
     asking.agent.limit(pmd.limits);
     let plan = plan::plan(&pmd, device);
     // a device that falls silent now has been met: what it said is kept, as long as that tells who it is
-    let mut silent = asking.execute(&plan, pmd.limits.bulk).await.err();
+    let mut silent = asking.execute(&plan, pmd.limits).await.err();
     if let (Some(context), None) = (&pmd.context, silent) {
-        silent = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits.bulk).await.err();
+        silent = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits).await.err();
     }
     let mut answers = asking.answers;
     let cut_short = silent.is_some();
@@ -239,9 +233,9 @@ impl<'a, A: Agent> Asking<'a, A> {
     }
 
     /// Does what a plan says. What it could not ask, because the device fell silent, is as good as not answered.
-    async fn execute(&mut self, plan: &Plan, bulk: bool) -> Result<(), Unanswered> {
-        let mut tables: Vec<Table> = plan.walks.iter().map(|walk| Table::new(walk, bulk)).collect();
-        let done = self.learn_and_fetch(plan, &mut tables, bulk).await;
+    async fn execute(&mut self, plan: &Plan, limits: Limits) -> Result<(), Unanswered> {
+        let mut tables: Vec<Table> = plan.walks.iter().map(|walk| Table::new(walk, limits.bulk)).collect();
+        let done = self.learn_and_fetch(plan, &mut tables, limits).await;
         for table in &tables {
             let unasked = if done.is_err() { table.cells() } else { Vec::new() };
             self.answers.leave_open(&table.walk.context, table.unknown().into_iter().chain(unasked));
@@ -253,9 +247,14 @@ impl<'a, A: Agent> Asking<'a, A> {
     }
 
     /// Learns rows, then fetches.
-    async fn learn_and_fetch(&mut self, plan: &Plan, tables: &mut [Table<'_>], bulk: bool) -> Result<(), Unanswered> {
-        if bulk {
-            let learned = self.learn_by_bulk(tables).await;
+    async fn learn_and_fetch(
+        &mut self,
+        plan: &Plan,
+        tables: &mut [Table<'_>],
+        limits: Limits,
+    ) -> Result<(), Unanswered> {
+        if limits.bulk {
+            let learned = self.learn_by_bulk(tables, limits.varbinds_max).await;
             tables.iter_mut().for_each(Table::follow);
             learned?;
         }
@@ -320,55 +319,38 @@ impl<'a, A: Agent> Asking<'a, A> {
         Ok(())
     }
 
-    /// Rows by GETBULK: columns of like length share a request of at most [`BULK_CELLS`] cells.
-    async fn learn_by_bulk(&mut self, tables: &mut [Table<'_>]) -> Result<(), Unanswered> {
+    /// Rows by GETBULK.
+    async fn learn_by_bulk(&mut self, tables: &mut [Table<'_>], starts_max: usize) -> Result<(), Unanswered> {
         for _ in 0..ROUNDS_MAX {
-            let mut open: Vec<(usize, String, Oid)> = Vec::new();
-            for table in tables.iter() {
-                open.extend(table.wanted().into_iter().map(|(rows, start)| (rows, table.walk.context.clone(), start)));
-            }
-            open.retain(|(_, _, start)| guard::refused(start, true).is_none());
-            if open.is_empty() {
+            let mut wants: Vec<Want> = tables.iter().flat_map(Table::wanted).collect();
+            wants.retain(|want| guard::refused(&want.start, true).is_none());
+            let requests = bulk::pack(wants, starts_max);
+            if requests.is_empty() {
                 return Ok(());
             }
-            open.sort_by(|a, b| (&a.1, b.0).cmp(&(&b.1, a.0)));
-            let mut rest = open.as_slice();
-            while let Some((rows, context, _)) = rest.first() {
-                let most = (*rows).min(BULK_ROWS);
-                let fits = |n: &usize| {
-                    let (last, of_context, _) = &rest[n - 1];
-                    of_context == context && last + BULK_SPARE >= most && n * most <= BULK_CELLS
-                };
-                let many = (1..=rest.len()).take_while(fits).last().unwrap_or(1);
-                let repetitions = (*rows).min(BULK_CELLS / many).max(1);
-                let starts: Vec<Oid> = rest[..many].iter().map(|(_, _, start)| start.clone()).collect();
-                if let Err(silent) = self.bulk(context, &starts, repetitions, tables).await {
+            for request in &requests {
+                if let Err(silent) = self.bulk(request, tables).await {
                     tables.iter_mut().for_each(Table::advance);
                     return Err(silent);
                 }
-                rest = &rest[many..];
             }
             tables.iter_mut().for_each(Table::advance);
         }
         Ok(())
     }
 
-    async fn bulk(
-        &mut self,
-        context: &str,
-        starts: &[Oid],
-        rows: usize,
-        tables: &mut [Table<'_>],
-    ) -> Result<(), Unanswered> {
+    async fn bulk(&mut self, request: &Request, tables: &mut [Table<'_>]) -> Result<(), Unanswered> {
         self.may_go_on()?;
-        let repetitions = u16::try_from(rows).unwrap_or(u16::MAX);
-        let found = self.agent.get_bulk(context, starts, repetitions).await?;
-        let mut at = starts.to_vec();
+        let Request { context, starts, single, repetitions } = request;
+        let repetitions = u16::try_from(*repetitions).unwrap_or(u16::MAX);
+        let found = self.agent.get_bulk(context, starts, *single, repetitions).await?;
+        let mut at = starts.clone();
         for (n, found) in found.iter().enumerate() {
-            let start = &mut at[n % starts.len()];
+            let Some(start) = at.get_mut(request.start_of(n)) else { break };
             let found = Found::of(found);
-            for table in tables.iter_mut().filter(|table| table.walk.context == context) {
+            for table in tables.iter_mut().filter(|table| table.walk.context == *context) {
                 table.take(start, &found);
+                found.object().into_iter().for_each(|oid| table.pass(start, oid));
             }
             if let Found::Object(oid) = found {
                 *start = oid;

@@ -101,12 +101,14 @@ pub trait Agent {
         oids: &[Oid],
     ) -> impl Future<Output = Result<Vec<VarBind>, Unanswered>> + Send;
 
-    /// GETBULK without non-repeaters, in rows as answered: repetition by repetition, each in the order of `oids`; may be
-    /// cut short. An agent whose limits forbid GETBULK answers one repetition by GETNEXT.
+    /// GETBULK: first what lies behind each of the first `single` of the `oids` (the non-repeaters), then the others in
+    /// rows as answered: repetition by repetition, each in the order of `oids`; may be cut short. An agent whose limits
+    /// forbid GETBULK answers one repetition by GETNEXT.
     fn get_bulk(
         &mut self,
         context: &str,
         oids: &[Oid],
+        single: usize,
         repetitions: u16,
     ) -> impl Future<Output = Result<Vec<VarBind>, Unanswered>> + Send;
 

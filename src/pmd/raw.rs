@@ -154,6 +154,8 @@ pub struct RawRule {
     pub filters: Vec<RawWhere>,
     /// `first`, `sum`, `max`, `count`, `all`.
     pub take: Option<Spanned<String>>,
+    /// Rows usually there.
+    pub expect: Option<Spanned<i64>>,
     /// The column in which the value found is an index.
     pub lookup: Option<Spanned<String>>,
     /// Conditions on fields.

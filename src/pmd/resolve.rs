@@ -16,6 +16,7 @@ use super::raw::{RawFault, RawField, RawPmd, RawRule, RawSet, SECTIONS, SETS};
 use super::rule::{Check, RowSet, Rule};
 use super::words::Words;
 use super::{Match, Pmd};
+use crate::plan;
 use crate::snmp::{Limits, Oid};
 
 /// Fields in one file.
@@ -167,12 +168,7 @@ impl Resolver<'_> {
             }
             _ => before.map(|set| set.rows.clone()).unwrap_or_default(),
         };
-        let expect = raw.expect.as_ref().map(|expect| (*expect.get_ref(), expect.span()));
-        if let Some((n, at)) = &expect
-            && !(1..=50).contains(n)
-        {
-            self.fault(at.clone(), format!("`expect` is {n}: 1 to 50 would be right"));
-        }
+        let expect = self.expect(raw.expect.as_ref());
         if raw.section != "supplies" {
             for (key, at) in [
                 ("over", raw.over.as_ref().map(Spanned::span)),
@@ -206,7 +202,7 @@ impl Resolver<'_> {
             section: raw.section,
             name: raw.name.get_ref().clone(),
             rows,
-            expect: expect.map_or(before.map_or(4, |set| set.expect), |(n, _)| usize::try_from(n).unwrap_or(4)),
+            expect: expect.or(before.map(|set| set.expect)).unwrap_or(plan::EXPECT),
             filters: match raw.filters.is_empty() {
                 true => before.map(|set| set.filters.clone()).unwrap_or_default(),
                 false => self.filters(&raw.filters, table.as_ref()),

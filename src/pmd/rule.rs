@@ -146,6 +146,8 @@ pub struct Column {
     pub filters: Vec<Filter>,
     /// What is made of the rows.
     pub take: Take,
+    /// Rows usually there; none when the file does not say.
+    pub expect: Option<usize>,
     /// The cell in which the value found is an index.
     pub lookup: Option<Template>,
 }

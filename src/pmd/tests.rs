@@ -32,7 +32,7 @@ fn a_file_that_is_not_toml_is_named_with_its_line() {
 
 #[test]
 fn a_wrong_rule_disables_its_file_with_one_reason() {
-    let keys = "`get` `column` `use` `const` `sum` `difference` `product` `nth` `stop` `index` `where` `take` `at` `when` `context` `confidence` `basis` `unit` `optional` `strip` `decode` `after` `tlv` `bits` `mask` `charset` `pair` `match` `cut` `words` `labels` `map` `otherwise` `scale` `min` `max` `not` `accept` `reject`";
+    let keys = "`get` `column` `use` `const` `sum` `difference` `product` `nth` `stop` `index` `where` `take` `expect` `at` `when` `context` `confidence` `basis` `unit` `optional` `strip` `decode` `after` `tlv` `bits` `mask` `charset` `pair` `match` `cut` `words` `labels` `map` `otherwise` `scale` `min` `max` `not` `accept` `reject`";
     check_faults(
         "[identity]\nmodel = { telepathy = \"1.3\" }\nlocation = { get = 7 }\ncontact = { min = 1 }",
         &[

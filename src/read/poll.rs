@@ -129,7 +129,8 @@ pub(super) async fn again<A: Agent>(
     let mut wanted: Vec<(String, Oid)> = vec![(String::new(), identify::up_time())];
     wanted.extend(learned.proofs.iter().cloned());
     wanted.extend(Some((String::new(), config_changes.clone())).filter(|(_, oid)| is_known(oid)));
-    wanted.extend(learned.changing.iter().cloned());
+    // the severities of known alerts come by GETNEXT
+    wanted.extend(learned.changing.iter().filter(|(_, oid)| !oid.is_under(&severity())).cloned());
     let asked_before = |(context, oid): &(String, Oid)| learned.answers.get(context, oid).is_some();
     wanted.extend(plan::terms(&pmd, learned.device).into_iter().filter(asked_before));
     // the cells of known alerts come with the rest, as if nothing changed; GETNEXT tells whether it did

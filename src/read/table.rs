@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bulk::Want;
 use crate::plan::Walk;
 use crate::snmp::{Absent, Oid, VarBind};
 
@@ -127,30 +128,57 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// What GETBULK shall ask next: of which column's start how many rows. First the rows that are expected, of every column
-    /// alike; then only the lead looks for more and for the end, and so does a column whose rows are not the lead's. What the
-    /// others lack is fetched by exact GETs: see [`Table::follow`].
-    pub fn wanted(&self) -> Vec<(usize, Oid)> {
-        let expect = self.walk.bulk;
-        let at = self.lead();
-        let rows = |(n, column): (usize, &Column)| {
-            let known = column.rows.len();
-            if column.ended || (self.walk.first_only && known > 0) {
-                return 0;
+    /// Takes what GETBULK told of columns that lie between a start and the object found behind it: that object is the first
+    /// behind their own beginning too.
+    pub fn pass(&mut self, start: &Oid, found: &Oid) {
+        for column in self.columns.iter_mut().filter(|column| *start < column.root && column.root < *found) {
+            let first = if found.is_under(&column.root) { Found::Object(found.clone()) } else { Found::End };
+            column.probes.entry(column.root.clone()).or_insert(first);
+        }
+    }
+
+    /// What GETBULK shall ask next: from which start how many cells. Columns that lie side by side are one run: what is
+    /// too much for one is the beginning of the next. First the rows that are expected, and no more than twice as many
+    /// cells, as long as nobody knows how many rows there are; then what the lead's rows say that is left. Only the lead
+    /// looks for its end, and so does a column whose rows are not the lead's.
+    pub fn wanted(&self) -> Vec<Want> {
+        let lead = self.lead();
+        let most = if lead.is_none() { 2 * (self.walk.bulk + 1) } else { usize::MAX };
+        let mut columns: Vec<(usize, &Column)> = self.columns.iter().enumerate().collect();
+        columns.sort_by(|(_, a), (_, b)| a.root.cmp(&b.root));
+        let mut runs: Vec<Want> = Vec::new();
+        let mut before: Option<&Oid> = None;
+        for (n, column) in columns {
+            let rows = self.rows_wanted(n, lead);
+            let goes_on = column.cursor == column.root && self.walk.prefix.is_empty();
+            let is_beside = before.take().is_some_and(|before| before.is_right_before(&column.base));
+            match runs.last_mut() {
+                _ if rows == 0 => continue,
+                Some(run) if goes_on && is_beside => run.cells = most.min(run.cells + rows),
+                _ => runs.push(Want { context: self.walk.context.clone(), cells: rows, start: column.cursor.clone() }),
             }
-            match at.map(|at| &self.columns[at]) {
-                _ if self.walk.first_only => 1,
-                None => expect,
-                Some(lead) if !column.is_like(lead) || Some(n) == at => {
-                    (expect + 1).checked_sub(known).unwrap_or(known / 2).max(2)
-                }
-                Some(lead) if lead.ended && column.rows.last() >= lead.rows.last() => 0,
-                Some(_) => expect.saturating_sub(known),
+            before = Some(&column.base);
+        }
+        runs
+    }
+
+    /// How many rows of a column are still to be asked.
+    fn rows_wanted(&self, n: usize, lead: Option<usize>) -> usize {
+        let (column, expect) = (&self.columns[n], self.walk.bulk);
+        let known = column.rows.len();
+        if column.ended || (self.walk.first_only && known > 0) {
+            return 0;
+        }
+        match lead.map(|lead| &self.columns[lead]) {
+            _ if self.walk.first_only => 1,
+            None => expect + usize::from(n == 0),
+            Some(lead_column) if !column.is_like(lead_column) || Some(n) == lead => {
+                (expect + 1).checked_sub(known).unwrap_or(known / 2).max(2)
             }
-        };
-        let rows = self.columns.iter().enumerate().map(rows);
-        let starts = self.columns.iter().map(|column| column.cursor.clone());
-        rows.zip(starts).filter(|(rows, _)| *rows > 0).collect()
+            Some(lead) if lead.ended && column.rows.last() >= lead.rows.last() => 0,
+            Some(lead) if lead.ended => lead.rows.len().saturating_sub(known).max(1),
+            Some(_) => expect.saturating_sub(known),
+        }
     }
 
     /// Ends the learning by GETBULK: columns that were not looked at to their end have the lead's rows.
@@ -161,8 +189,10 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The column with the most rows, of several one whose end is known, of these the first.
     fn lead(&self) -> Option<usize> {
-        self.columns.iter().position(|column| !column.rows.is_empty())
+        let there = self.columns.iter().enumerate().rev().filter(|(_, column)| !column.rows.is_empty());
+        there.max_by_key(|(_, column)| (column.rows.len(), column.ended)).map(|(n, _)| n)
     }
 
     /// Cells that the learned rows have in the columns that are there.

@@ -200,11 +200,11 @@ impl Faulty {
     }
 
     /// Takes note of a GETNEXT or GETBULK, and loses its answer if it is the one.
-    fn note(&mut self, starts: &[Oid], found: &mut [VarBind]) {
+    fn note(&mut self, starts: &[Oid], single: usize, found: &mut [VarBind]) {
         self.walks += 1;
         self.starts.extend_from_slice(starts);
         if self.walks == self.lost_walk {
-            for (found, start) in found.iter_mut().zip(starts.iter().cycle()) {
+            for (found, start) in found.iter_mut().zip(starts.iter().chain(starts[single..].iter().cycle())) {
                 *found = VarBind { oid: start.clone(), answer: Err(Absent::NoAnswer) };
             }
         }
@@ -241,14 +241,20 @@ impl Agent for Faulty {
     async fn get_next(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
         self.spend()?;
         let mut found = self.recording.get_next(context, oids).await?;
-        self.note(oids, &mut found);
+        self.note(oids, 0, &mut found);
         Ok(found)
     }
 
-    async fn get_bulk(&mut self, context: &str, oids: &[Oid], rows: u16) -> Result<Vec<VarBind>, Unanswered> {
+    async fn get_bulk(
+        &mut self,
+        context: &str,
+        oids: &[Oid],
+        single: usize,
+        rows: u16,
+    ) -> Result<Vec<VarBind>, Unanswered> {
         self.spend()?;
-        let mut found = self.recording.get_bulk(context, oids, rows).await?;
-        self.note(oids, &mut found);
+        let mut found = self.recording.get_bulk(context, oids, single, rows).await?;
+        self.note(oids, single, &mut found);
         Ok(found)
     }
 

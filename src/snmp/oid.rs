@@ -41,6 +41,14 @@ impl Oid {
     pub fn behind(&self, root: &Self) -> Option<&[u32]> {
         self.0.strip_prefix(&*root.0)
     }
+
+    /// Whether `other` is the next one of the same stem: columns that lie side by side.
+    pub fn is_right_before(&self, other: &Self) -> bool {
+        match (self.0.split_last(), other.0.split_last()) {
+            (Some((own, stem)), Some((other, other_stem))) => stem == other_stem && own.checked_add(1) == Some(*other),
+            _ => false,
+        }
+    }
 }
 
 impl FromStr for Oid {

@@ -106,10 +106,17 @@ impl Agent for Recording {
         Ok(oids.iter().map(|oid| self.next(context, oid)).collect())
     }
 
-    async fn get_bulk(&mut self, context: &str, oids: &[Oid], repetitions: u16) -> Result<Vec<VarBind>, Unanswered> {
+    async fn get_bulk(
+        &mut self,
+        context: &str,
+        oids: &[Oid],
+        single: usize,
+        repetitions: u16,
+    ) -> Result<Vec<VarBind>, Unanswered> {
         self.count(1);
-        let mut at = oids.to_vec();
-        let mut answers = Vec::new();
+        let (once, often) = oids.split_at(single.min(oids.len()));
+        let mut answers: Vec<VarBind> = once.iter().map(|oid| self.next(context, oid)).collect();
+        let mut at = often.to_vec();
         for _ in 0..repetitions {
             for oid in &mut at {
                 let next = self.next(context, oid);

@@ -366,7 +366,13 @@ impl Agent for Session {
         self.ask(Kind::GetNext, context, oids).await
     }
 
-    async fn get_bulk(&mut self, context: &str, oids: &[Oid], repetitions: u16) -> Result<Vec<VarBind>, Unanswered> {
+    async fn get_bulk(
+        &mut self,
+        context: &str,
+        oids: &[Oid],
+        single: usize,
+        repetitions: u16,
+    ) -> Result<Vec<VarBind>, Unanswered> {
         let allowed = self.limits.bulk && !self.bulk_broken && !self.is_v1();
         let too_many = oids.len() > self.limits.varbinds_max.min(self.borne);
         if !allowed || oids.is_empty() || too_many || (!context.is_empty() && !self.is_v3()) {
@@ -378,14 +384,17 @@ impl Agent for Session {
         let scope = if context.is_empty() { self.default_context.clone() } else { context.to_owned() };
         let client = self.client(&scope)?;
         let theirs: Vec<async_snmp::Oid> = oids.iter().map(|oid| async_snmp::Oid::from_slice(oid.arcs())).collect();
+        let once = u32::try_from(single).unwrap_or(u32::MAX);
         self.link.attempts(ATTEMPTS);
-        if let Ok(response) = client.get_bulk_with_metadata(&theirs, 0, u32::from(repetitions.max(1))).await {
+        if let Ok(response) = client.get_bulk_with_metadata(&theirs, once, u32::from(repetitions.max(1))).await {
             self.heard(&scope);
             let rows: Vec<VarBind> = response.varbinds.into_iter().map(ours).collect();
             // Each column must go forward from row to row; at the first that does not, this agent's GETBULK is broken.
             let forward = rows.iter().enumerate().all(|(n, row)| {
-                let before = n.checked_sub(oids.len()).map_or(&oids[n % oids.len()], |n| &rows[n].oid);
-                row.answer == Err(Absent::EndOfMibView) || row.oid > *before
+                let many = oids.len().saturating_sub(single);
+                // the one asked, or the answer in the row above
+                let before = if n < oids.len() { oids.get(n) } else { rows.get(n - many).map(|row| &row.oid) };
+                row.answer == Err(Absent::EndOfMibView) || before.is_some_and(|before| row.oid > *before)
             });
             if forward && !rows.is_empty() {
                 return Ok(rows);

@@ -15,6 +15,7 @@ mod site;
 mod snmp;
 mod sweep;
 mod tidy;
+mod traffic;
 mod walks;
 
 #[path = "../../examples/fleet/simulator.rs"]

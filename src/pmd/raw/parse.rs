@@ -174,7 +174,7 @@ fn condition(mut s: Section<'_>, faults: &mut Vec<RawFault>) -> RawWhere {
     condition
 }
 
-const RULE_KEYS: [&str; 35] = [
+const RULE_KEYS: [&str; 36] = [
     "get",
     "column",
     "use",
@@ -187,6 +187,7 @@ const RULE_KEYS: [&str; 35] = [
     "index",
     "where",
     "take",
+    "expect",
     "at",
     "when",
     "context",
@@ -247,6 +248,7 @@ fn rule(mut s: Section<'_>, faults: &mut Vec<RawFault>) -> RawRule {
         index: s.take("index", faults),
         filters: s.tables("where", "a row condition", faults).into_iter().map(|s| condition(s, faults)).collect(),
         take: s.take("take", faults),
+        expect: s.take("expect", faults),
         lookup: s.take("at", faults),
         when: s.pairs("when", faults),
         context: s.take("context", faults),

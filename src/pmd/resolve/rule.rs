@@ -91,6 +91,10 @@ impl Resolver<'_> {
                 "`index`, `where` and `take` choose rows of a `column`; this rule has none".to_owned(),
             );
         }
+        let is_cell = set.is_some_and(|set| set.table.is_some()) && !rows_chosen;
+        if let Some(expect) = raw.expect.as_ref().filter(|_| raw.column.is_none() || is_cell) {
+            self.fault(expect.span(), "`expect` is for a `column` of a table that is no row set's".to_owned());
+        }
         if raw.lookup.is_some() && raw.column.is_none() {
             self.fault(raw.at.clone(), "`at` looks up what a `column` gives; this rule has none".to_owned());
         }
@@ -114,10 +118,11 @@ impl Resolver<'_> {
                     };
                     let filters = self.filters(&raw.filters, set.and_then(|set| set.table));
                     let take = self.take(raw.take.as_ref());
+                    let expect = self.expect(raw.expect.as_ref());
                     if index.is_none() {
                         self.guard(&base, true, column.span());
                     }
-                    Some(Source::Column(Column { base, index, filters, take, lookup }))
+                    Some(Source::Column(Column { base, index, filters, take, expect, lookup }))
                 }
             };
         }

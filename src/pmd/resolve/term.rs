@@ -31,6 +31,16 @@ impl Resolver<'_> {
         found
     }
 
+    /// Rows usually there.
+    pub(super) fn expect(&mut self, raw: Option<&Spanned<i64>>) -> Option<usize> {
+        let raw = raw?;
+        let n = *raw.get_ref();
+        if !(1..=50).contains(&n) {
+            self.fault(raw.span(), format!("`expect` is {n}: 1 to 50 would be right"));
+        }
+        usize::try_from(n).ok()
+    }
+
     pub(super) fn column(&mut self, column: &Spanned<RawColumn>, table: Option<&Oid>) -> Option<Oid> {
         match (column.get_ref(), table) {
             (RawColumn::Short(n), Some(table)) => {

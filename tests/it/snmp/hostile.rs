@@ -393,9 +393,9 @@ async fn getbulk_is_used_only_when_allowed_and_given_up_when_broken() {
     let network = Network::open(NetworkOptions::default()).unwrap();
     let mut whole = session(&network, &agent, Version::V2c).await;
     let root = [oid("1.3.6.1.4.1.9999.1")];
-    assert_eq!(shown(&whole.get_bulk("", &root, 5).await.unwrap()), [Ok(1)]);
+    assert_eq!(shown(&whole.get_bulk("", &root, 0, 5).await.unwrap()), [Ok(1)]);
     whole.limit(Limits { varbinds_max: 25, bulk: true, wait_max: None });
-    assert_eq!(shown(&whole.get_bulk("", &root, 5).await.unwrap()), (1..=5).map(Ok).collect::<Vec<_>>());
+    assert_eq!(shown(&whole.get_bulk("", &root, 0, 5).await.unwrap()), (1..=5).map(Ok).collect::<Vec<_>>());
     assert_eq!(agent.seen().iter().map(|request| request.pdu).collect::<Vec<_>>(), [ber::GET_NEXT, ber::GET_BULK]);
 
     // One that repeats itself, and one that answers nothing at all: both are asked by GETNEXT from then on.
@@ -412,7 +412,7 @@ async fn getbulk_is_used_only_when_allowed_and_given_up_when_broken() {
         let mut session = session(&network, &broken, Version::V2c).await;
         session.limit(Limits { varbinds_max: 25, bulk: true, wait_max: None });
         for _ in 0..2 {
-            assert_eq!(shown(&session.get_bulk("", &root, 5).await.unwrap()), [Ok(1)]);
+            assert_eq!(shown(&session.get_bulk("", &root, 0, 5).await.unwrap()), [Ok(1)]);
         }
         let kinds: Vec<u8> = broken.seen().iter().map(|request| request.pdu).collect();
         assert_eq!(kinds, [ber::GET_BULK, ber::GET_NEXT, ber::GET_NEXT]);

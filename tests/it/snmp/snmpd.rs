@@ -160,7 +160,7 @@ async fn walk(session: &mut Session, root: &Oid) -> Vec<Oid> {
     let mut seen: Vec<Oid> = Vec::new();
     loop {
         let from = seen.last().unwrap_or(root).clone();
-        for varbind in session.get_bulk("", &[from], 7).await.unwrap() {
+        for varbind in session.get_bulk("", &[from], 0, 7).await.unwrap() {
             if varbind.answer.is_err() || !varbind.oid.is_under(root) {
                 return seen;
             }
