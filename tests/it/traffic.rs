@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use meterpost::pmd::Library;
 use meterpost::read::{self, DeviceRead, Learned};
 use meterpost::snmp::credential::{Credential, Secret, Versions};
+use meterpost::snmp::recording::Recording;
 use meterpost::snmp::{Agent, Limits, Network, NetworkOptions, Oid, Session, Traffic, Unanswered, VarBind};
-use meterpost_wire::reading::Outcome;
+use meterpost_wire::reading::{Outcome, Reading};
 
 use crate::simulator::manner::Manner;
 use crate::simulator::recording::View;
@@ -147,11 +148,53 @@ fn by_getbulk_a_typical_mfp_is_read_in_fewer_requests_and_says_the_same() {
     let (_running, address) = typical_mfp(2);
     let without = check(address, &Library::builtin(), None, 12, 12.2);
     let with = check(address, &by_getbulk(), None, 8, 8.0);
-    assert_eq!(with.reading.supplies, without.reading.supplies);
-    assert_eq!(with.reading.inputs, without.reading.inputs);
-    assert_eq!(with.reading.outputs, without.reading.outputs);
-    assert_eq!(with.reading.covers, without.reading.covers);
-    assert_eq!(with.reading.alerts, without.reading.alerts);
-    assert_eq!(with.reading.capabilities, without.reading.capabilities);
-    assert_eq!(with.reading.counters, without.reading.counters);
+    check_same(&with.reading, &without.reading, "the typical MFP");
+}
+
+#[test]
+fn by_getbulk_every_recording_says_the_same() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pmds = tempfile::tempdir().unwrap();
+    for vendor in std::fs::read_dir(root.join("pmd")).unwrap().map(|entry| entry.unwrap().path()) {
+        let Ok(files) = std::fs::read_dir(&vendor) else { continue };
+        let folder = pmds.path().join(vendor.file_name().unwrap());
+        std::fs::create_dir(&folder).unwrap();
+        for file in files.map(|entry| entry.unwrap().path()) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let text = match text.contains("[quirks]") {
+                true => text.replace("[quirks]", "[quirks]\nbulk = true"),
+                false => format!("{text}\n[quirks]\nbulk = true\n"),
+            };
+            std::fs::write(folder.join(file.file_name().unwrap()), text).unwrap();
+        }
+    }
+    let (by_bulk, without) = (Library::load(pmds.path()).unwrap(), Library::builtin());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let read = |library: &Library, text: &str| {
+        let mut agent = Recording::parse(text).unwrap();
+        runtime.block_on(read::device(&mut agent, library, None, "127.97.0.1", Timestamp::UNIX_EPOCH))
+    };
+    let mut seen = 0;
+    for path in std::fs::read_dir(root.join("tests/walks")).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.extension().is_some_and(|extension| extension == "snmprec") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            // some of them are no printers
+            let Ok(without) = read(&without, &text) else { continue };
+            let with = read(&by_bulk, &text).unwrap();
+            assert!(with.choice.pmd.limits.bulk, "{}", with.choice.pmd.name);
+            check_same(&with.reading, &without.reading, &path.display().to_string());
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen} recordings");
+}
+
+#[track_caller]
+fn check_same(with: &Reading, without: &Reading, what: &str) {
+    let said = |reading: &Reading| {
+        let mut reading = reading.clone();
+        reading.mapping.clone_from(&without.mapping);
+        reading
+    };
+    assert_eq!(said(with), *without, "{what}");
 }
