@@ -238,8 +238,8 @@ async fn find_rows<A: Agent>(
     for context in contexts {
         let walk = alerts.iter().find(|walk| walk.context == context);
         let column = severity();
-        let known = before.column(context, &column).map(|(index, _)| column.join(index));
-        let mut starts: Vec<Oid> = walk.map(|_| column.clone()).into_iter().chain(known).collect();
+        let known: Vec<Oid> = before.column(context, &column).map(|(index, _)| column.join(index)).collect();
+        let mut starts: Vec<Oid> = walk.map(|_| column.clone()).into_iter().chain(known.iter().cloned()).collect();
         let mut tails: Vec<&Tail> = tails.iter().filter(|tail| tail.context == context).collect();
         let mut asked = BTreeSet::new();
         let mut rows: BTreeSet<Oid> = BTreeSet::new();
@@ -249,6 +249,7 @@ async fn find_rows<A: Agent>(
             let (of_alerts, of_tails) = found.split_at(starts.len());
             if of_alerts.contains(&Found::NoAnswer) {
                 asking.answers.leave_open(context, [column.clone()]);
+                rows.extend(known.iter().cloned());
             }
             for (tail, _) in tails.drain(..).zip(of_tails).filter(|(_, found)| **found == Found::NoAnswer) {
                 asking.answers.leave_open(context, [tail.column.clone()]);

@@ -458,7 +458,7 @@ fn no_walk_starts_where_nobody_may_ask_and_what_it_runs_into_there_is_not_kept()
     };
     let walks = [walk(&people), walk(&beside)];
     let mut tables: Vec<Table> = walks.iter().map(|walk| Table::new(walk, true)).collect();
-    block_on(asking.learn_by_bulk(&mut tables)).unwrap();
+    block_on(asking.learn_by_bulk(&mut tables, 25)).unwrap();
     assert_eq!(asking.answers.iter().count(), 0, "somebody is nobody's business");
     assert!(agent.walks > 1 && agent.starts.iter().all(|start| start.is_under(&beside)), "{:?}", agent.starts);
 }
