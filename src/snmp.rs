@@ -7,6 +7,7 @@ pub mod credential;
 pub mod oid;
 pub mod patience;
 pub mod probe;
+pub mod question;
 pub mod recording;
 pub mod session;
 pub mod transport;

@@ -27,7 +27,7 @@ pub use verdict::{Outcome, Verdict};
 
 use crate::snmp::Oid;
 use crate::snmp::credential::{Access, Credential, Version, Versions};
-use crate::snmp::probe::Answered;
+use crate::snmp::question::Answered;
 use crate::targets::{Addresses, Targets};
 
 /// Packets a second when nothing else is said.

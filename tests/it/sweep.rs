@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use meterpost::snmp::credential::{Credential, Secret, Version, Versions};
-use meterpost::snmp::probe::{self, Answered};
+use meterpost::snmp::probe;
+use meterpost::snmp::question::Answered;
 use meterpost::sweep::{self, Action, Ask, Options, Outcome, Progress, Rate, Sighting, Sweep, Verdict};
 use meterpost::targets::{Addresses, Group, Targets, World};
 use tokio::sync::mpsc;
