@@ -6,6 +6,7 @@
 //! the agent cuts them to size. Whatever was answered before a device falls silent is kept.
 
 mod bulk;
+mod mapped;
 mod poll;
 mod table;
 #[cfg(test)]
@@ -19,11 +20,11 @@ use meterpost_wire::reading::{GapReason, Reading};
 use tokio::time::Instant;
 
 use crate::identify::{self, Identity, NotPrinter};
-use crate::normalise::{self, Subject};
 use crate::plan::{self, Answers, Plan};
 use crate::pmd::{Choice, Library, guard};
 use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered, VarBind};
 use bulk::{Request, Want};
+use mapped::{Mapped, mapped};
 pub use poll::Learned;
 use table::{Found, Table};
 
@@ -98,10 +99,10 @@ async fn full<A: Agent>(
     if let (Some(context), None) = (&pmd.context, silent) {
         silent = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits).await.err();
     }
-    let mut answers = asking.answers;
     let cut_short = silent.is_some();
-    let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
-    let (reading, winners) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    let known = (identity, asking.answers);
+    let Mapped { reading, winners, identity, mut answers } =
+        mapped(&pmd, library, known, address, now, cut_short).await;
     if let Some(why) = silent.filter(|_| is_nobody(&reading)) {
         return Err(why.into());
     }

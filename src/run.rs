@@ -56,7 +56,11 @@ fn print(out: &mut dyn Write, text: &str) -> Result<Exit, Failure> {
 }
 
 fn print_bytes(out: &mut dyn Write, bytes: &[u8]) -> Result<Exit, Failure> {
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    told(out.write_all(bytes).and_then(|()| out.flush()))
+}
+
+fn told(written: io::Result<()>) -> Result<Exit, Failure> {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::failed(format!("cannot write the result: {error}")))
         }

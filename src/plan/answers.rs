@@ -111,16 +111,22 @@ impl Answers {
             Some(objects) => objects,
             None => self.contexts.entry(context.to_owned()).or_default(),
         };
-        objects.extend(answers);
-        // stable, and quick with what is sorted in pieces: of one object the newer stands behind the older
-        objects.sort_by(|(a, _), (b, _)| a.cmp(b));
-        objects.dedup_by(|newer, older| {
-            let same = newer.0 == older.0;
-            if same && replaces(&newer.1, &older.1) {
-                std::mem::swap(newer, older);
+        let mut newer: Vec<(Oid, Answer)> = answers.into_iter().collect();
+        newer.sort_by(|(a, _), (b, _)| a.cmp(b));
+        // each request brings a few: what is known already is moved as it stands, not looked at again
+        let mut older = std::mem::take(objects).into_iter();
+        let mut merged: Vec<(Oid, Answer)> = Vec::with_capacity(older.len() + newer.len());
+        for (oid, answer) in newer {
+            let before = older.as_slice().partition_point(|(known, _)| *known <= oid);
+            merged.extend(older.by_ref().take(before));
+            match merged.last_mut().filter(|(known, _)| *known == oid) {
+                Some((_, known)) if replaces(&answer, known) => *known = answer,
+                Some(_) => {}
+                None => merged.push((oid, answer)),
             }
-            same
-        });
+        }
+        merged.extend(older);
+        *objects = merged;
     }
 }
 

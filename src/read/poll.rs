@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::mapped::{Mapped, mapped};
 use super::table::{Found, ROWS_MAX};
 use super::{Asking, DeviceRead, NotRead};
 use crate::identify::{self, Identity};
-use crate::normalise::{self, Subject, Winner};
+use crate::normalise::Winner;
 use crate::plan::{self, Answers, Walk, answers};
 use crate::pmd::{Library, Pmd};
 use crate::snmp::{Absent, Agent, Oid, Unanswered, Value};
@@ -172,8 +173,8 @@ pub(super) async fn again<A: Agent>(
     if choice.pmd.name != pmd.name {
         return Ok(None);
     }
-    let subject = Subject { address, read_at: now, pack: library.pack, cut_short };
-    let (mut reading, winners) = normalise::normalise(&pmd, &identity, &answers, &library.words, &subject);
+    let Mapped { mut reading, winners, identity, mut answers } =
+        mapped(&pmd, library, (identity, answers), address, now, cut_short).await;
     // not asked, so not told again: they come with the weekly full reading
     reading.capabilities = None;
     reading.gaps.retain(|gap| !gap.field.starts_with("capabilities."));

@@ -206,7 +206,7 @@ impl<'a> Table<'a> {
         rows.truncate(ROWS_MAX);
         let is_there = |column: &&Column| !column.rows.is_empty() || column.open;
         let there = self.columns.iter().filter(is_there).filter(|column| !column.walked);
-        there.flat_map(|column| rows.iter().map(|row| column.base.join(row))).collect()
+        there.flat_map(|column| rows.iter().map(|row| Oid::common(column.base.join(row).arcs()))).collect()
     }
 
     /// What is unknown of it, as it stands: columns that may have rows which were not found, and their cells in the rows

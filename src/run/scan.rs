@@ -1,6 +1,6 @@
 //! `scan`: sweep and read now, without any configuration, and print.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::signal::Stop;
 use super::world::{self, Looked};
-use super::{configuration, print, runtime};
+use super::{configuration, print, runtime, told};
 use crate::cli::{self, Exit, Failure, Format, Invocation};
 use crate::clock;
 use crate::gather::bar::Bar;
@@ -38,7 +38,7 @@ pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) ->
     let stop = Stop::listen()?;
     let mut scan = runtime()?.block_on(gathered(orders, credentials, sweep, invocation.verbosity < 0, &stop))?;
     scan.verdicts.extend(unresolved);
-    print(out, &shown(orders, &scan))?;
+    told(show_to(orders, &scan, out))?;
     if stop.is_asked() {
         tracing::warn!("stopped before the end: not every address was asked, not every printer was read");
         return Ok(Exit::InPart);
@@ -209,9 +209,9 @@ fn complete(scan: &mut Scan, outcome: &Outcome, orders: &cli::Scan) {
     scan.devices.sort_by_key(|device| device.address);
 }
 
-fn shown(orders: &cli::Scan, scan: &Scan) -> String {
-    match orders.format {
-        Format::Json => show::json(scan),
+fn show_to(orders: &cli::Scan, scan: &Scan, out: &mut dyn Write) -> io::Result<()> {
+    let text = match orders.format {
+        Format::Json => return show::json(scan, out),
         Format::Csv if orders.sweep_only => show::csv_of_verdicts(scan),
         Format::Csv => show::csv(scan),
         Format::Xml => show::xml(scan),
@@ -222,5 +222,6 @@ fn shown(orders: &cli::Scan, scan: &Scan) -> String {
             let width = if terminal { comfy_table::Table::new().width().unwrap_or(80) } else { 80 };
             show::table(scan, Look { width, color }, orders.verdicts)
         }
-    }
+    };
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }

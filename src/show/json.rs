@@ -1,6 +1,7 @@
 //! CONTRACT 2. These types mirror the page key by key, in its order; what is not known is left out, never null.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -10,20 +11,21 @@ use serde::Serialize;
 use super::{Device, Finding, Scan, Summary};
 use crate::snmp;
 
-/// The scan as one JSON object, indented, with a line end behind it. `devices` and, after a sweep, `verdicts` are
-/// always there, if need be empty.
+/// Writes the scan as one JSON object, indented, with a line end behind it. `devices` and, after a sweep, `verdicts` are
+/// always there, if need be empty. A thousand devices are 12 MB of text, so it is never held as a whole.
 ///
-/// # Panics
-/// Never: every key is a string and every number is finite.
-pub fn json(scan: &Scan) -> String {
+/// # Errors
+/// Those of the writer: every key is a string and every number is finite.
+pub fn json(scan: &Scan, out: &mut dyn Write) -> io::Result<()> {
     let object = Object {
         sweep: scan.sweep.as_ref().map(Sweep::of),
         verdicts: scan.sweep.as_ref().map(|_| scan.verdicts.iter().map(Verdict::of).collect()),
         devices: scan.devices.iter().map(Entry::of).collect(),
     };
-    let mut text = serde_json::to_string_pretty(&object).expect("string keys and finite numbers always serialise");
-    text.push('\n');
-    text
+    let mut out = BufWriter::new(out);
+    serde_json::to_writer_pretty(&mut out, &object)?;
+    out.write_all(b"\n")?;
+    out.flush()
 }
 
 #[derive(Serialize)]

@@ -1,11 +1,20 @@
 //! Object identifiers: parsed once, compared and prefixed often.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// At most this many arcs (RFC 3416 section 4.1).
 pub const ARCS_MAX: usize = 128;
+
+/// OIDs that devices may have in common, at most; further ones are each a device's own. About 2 MB.
+const COMMON_MAX: usize = 16_384;
+
+thread_local! {
+    static COMMON: RefCell<HashSet<Arc<[u32]>>> = RefCell::new(HashSet::new());
+}
 
 /// An object identifier of 1 to 128 arcs. Clones share them: plans, answers and traces repeat the same few hundred.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +29,21 @@ impl Oid {
     /// Takes the arcs as they are; more than 128 are cut off.
     pub fn new(arcs: &[u32]) -> Self {
         Self(arcs[..arcs.len().min(ARCS_MAX)].into())
+    }
+
+    /// The same, shared with whoever named it on this thread before. Hundreds of devices are read at one time and nearly all
+    /// are asked the same cells: with a copy for each, the time goes to waiting for memory.
+    pub fn common(arcs: &[u32]) -> Self {
+        COMMON.with_borrow_mut(|common| {
+            if let Some(known) = common.get(arcs) {
+                return Self(Arc::clone(known));
+            }
+            let oid = Self::new(arcs);
+            if common.len() < COMMON_MAX {
+                common.insert(Arc::clone(&oid.0));
+            }
+            oid
+        })
     }
 
     /// The arcs.

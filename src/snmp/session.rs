@@ -388,7 +388,7 @@ impl Agent for Session {
         self.link.attempts(ATTEMPTS);
         if let Ok(response) = client.get_bulk_with_metadata(&theirs, once, u32::from(repetitions.max(1))).await {
             self.heard(&scope);
-            let rows: Vec<VarBind> = response.varbinds.into_iter().map(ours).collect();
+            let rows: Vec<VarBind> = response.varbinds.into_iter().map(|varbind| ours(varbind, None)).collect();
             // Each column must go forward from row to row; at the first that does not, this agent's GETBULK is broken.
             let forward = rows.iter().enumerate().all(|(n, row)| {
                 let many = oids.len().saturating_sub(single);

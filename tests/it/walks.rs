@@ -88,7 +88,9 @@ fn read(folder: &Path, name: &str, number: u8) -> Option<Value> {
     };
     let device = Device { address, reading: read.reading, mapping_reason: Some(read.choice.reason), traffic: None };
     let scan = Scan { devices: vec![device], ..Scan::default() };
-    let mut printed: Value = serde_json::from_str(&show::json(&scan)).unwrap();
+    let mut text = Vec::new();
+    show::json(&scan, &mut text).unwrap();
+    let mut printed: Value = serde_json::from_slice(&text).unwrap();
     Some(printed["devices"][0].take())
 }
 

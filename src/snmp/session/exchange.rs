@@ -66,7 +66,9 @@ impl Session {
                     Some(Ok(chunk)) => {
                         self.heard(context);
                         largest = largest.max(chunk.request_range.len());
-                        varbinds.extend(chunk.response.varbinds.into_iter().map(ours));
+                        let asked = oids.get(chunk.request_range).unwrap_or_default();
+                        let asked = asked.iter().copied().map(Some).chain(std::iter::repeat(None));
+                        varbinds.extend(chunk.response.varbinds.into_iter().zip(asked).map(|(one, of)| ours(one, of)));
                     }
                     Some(Err(error)) => break Some(error),
                     None => break None,

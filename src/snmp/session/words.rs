@@ -67,7 +67,7 @@ pub fn is_unreachable(error: &io::Error) -> bool {
 }
 
 /// The library's varbind in our words.
-pub fn ours(varbind: async_snmp::VarBind) -> VarBind {
+pub fn ours(varbind: async_snmp::VarBind, asked: Option<&Oid>) -> VarBind {
     use async_snmp::Value as Theirs;
     let answer = match varbind.value {
         Theirs::Integer(n) => Ok(Value::Integer(i64::from(n))),
@@ -84,5 +84,6 @@ pub fn ours(varbind: async_snmp::VarBind) -> VarBind {
         Theirs::EndOfMibView => Err(Absent::EndOfMibView),
         _ => Ok(Value::Nothing),
     };
-    VarBind { oid: Oid::new(varbind.oid.arcs()), answer }
+    let asked = asked.filter(|asked| asked.arcs() == varbind.oid.arcs());
+    VarBind { oid: asked.cloned().unwrap_or_else(|| Oid::common(varbind.oid.arcs())), answer }
 }
