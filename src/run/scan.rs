@@ -216,7 +216,7 @@ fn show_to(orders: &cli::Scan, scan: &Scan, out: &mut dyn Write) -> io::Result<(
         Format::Csv => show::csv(scan),
         Format::Xml => show::xml(scan),
         Format::Table => {
-            let terminal = std::io::stdout().is_terminal();
+            let terminal = io::stdout().is_terminal();
             // https://no-color.org: set and not empty
             let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let width = if terminal { comfy_table::Table::new().width().unwrap_or(80) } else { 80 };
