@@ -27,6 +27,8 @@ pub struct Walk {
     pub context: String,
     /// Columns without an index; the first leads: its rows are the table's, unless others say otherwise.
     pub columns: Vec<Oid>,
+    /// Columns that stand in for one of those: asked only in rows where it says nothing. Each with the one it stands in for.
+    pub stand_ins: Vec<(Oid, Oid)>,
     /// What every index begins with.
     pub prefix: Vec<u32>,
     /// What an index probably begins with: the Printer-MIB's start with hrDeviceIndex (RFC 3805).
@@ -115,6 +117,32 @@ fn each_counter_rule<'a>(pmd: &'a Pmd, look: &mut impl FnMut(&'a Rule)) {
     pmd.fields.iter().filter(|(field, _)| counts(field)).flat_map(|(_, rules)| rules).for_each(|rule| down(rule, look));
 }
 
+/// The column of a rule that takes a cell as it is.
+fn plain_cell(rule: &Rule) -> Option<&Oid> {
+    match &rule.source {
+        Source::Cell(column, None) if rule.steps.is_empty() && rule.valid.is_empty() && rule.when.is_empty() => {
+            Some(column)
+        }
+        _ => None,
+    }
+}
+
+/// Columns of a set that nothing needs where another one says something, each with that one: the second plain cell of a name.
+fn stand_ins(set: &RowSet) -> Vec<(Oid, Oid)> {
+    let is_needed = |column: &Oid| {
+        let mut others = set.columns.iter().flat_map(|(_, rules)| rules.iter().enumerate());
+        let names_it = |rule: &Rule| matches!(&rule.source, Source::Cell(named, _) if named == column);
+        set.filters.iter().any(|filter| filter.column == *column)
+            || others.any(|(n, rule)| names_it(rule) && (n == 0 || plain_cell(rule).is_none()))
+    };
+    let names = set.columns.iter().filter(|(name, _)| *name == "name");
+    let seconds = names.filter_map(|(_, rules)| match rules.as_slice() {
+        [first, second] => Some((plain_cell(second)?.clone(), plain_cell(first)?.clone())),
+        _ => None,
+    });
+    seconds.filter(|(stand_in, _)| !is_needed(stand_in)).collect()
+}
+
 struct Planner {
     device: u32,
     gets: BTreeSet<(String, Oid)>,
@@ -190,14 +218,21 @@ impl Planner {
 
     fn set(&mut self, set: &RowSet) {
         let context = set.context.as_deref().unwrap_or_default();
-        for column in &set.rows {
+        let stand_ins = stand_ins(set);
+        for column in set.rows.iter().filter(|column| stand_ins.iter().all(|(stand_in, _)| stand_in != *column)) {
             self.walk(context, column, &[], set.expect, false);
         }
         for filter in &set.filters {
             self.walk(context, &filter.column, &[], set.expect, false);
         }
         for rule in set.columns.iter().flat_map(|(_, rules)| rules) {
-            self.cells(rule, set);
+            match (plain_cell(rule), &stand_ins) {
+                (Some(column), stand_ins) if stand_ins.iter().any(|(stand_in, _)| stand_in == column) => {}
+                _ => self.cells(rule, set),
+            }
+        }
+        for (stand_in, column) in stand_ins {
+            self.walk(context, &column, &[], set.expect, false).stand_ins.push((stand_in, column));
         }
     }
 
@@ -225,6 +260,7 @@ impl Planner {
         let walk = self.walks.entry((context.to_owned(), entry, prefix.to_vec())).or_insert_with(|| Walk {
             context: context.to_owned(),
             columns: Vec::new(),
+            stand_ins: Vec::new(),
             prefix: prefix.to_vec(),
             guess,
             expect: 1,

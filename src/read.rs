@@ -20,9 +20,11 @@ use meterpost_wire::reading::{GapReason, Reading};
 use tokio::time::Instant;
 
 use crate::identify::{self, Identity, NotPrinter};
+use crate::normalise::text;
 use crate::plan::{self, Answers, Plan};
+use crate::pmd::words::Words;
 use crate::pmd::{Choice, Library, guard};
-use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered, VarBind};
+use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered, Value, VarBind};
 use bulk::{Request, Want};
 use mapped::{Mapped, mapped};
 pub use poll::Learned;
@@ -95,9 +97,9 @@ async fn full<A: Agent>(
     asking.agent.limit(pmd.limits);
     let plan = plan::plan(&pmd, device);
     // a device that falls silent now has been met: what it said is kept, as long as that tells who it is
-    let mut silent = asking.execute(&plan, pmd.limits).await.err();
+    let mut silent = asking.execute(&plan, pmd.limits, &library.words).await.err();
     if let (Some(context), None) = (&pmd.context, silent) {
-        silent = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits).await.err();
+        silent = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits, &library.words).await.err();
     }
     let cut_short = silent.is_some();
     let known = (identity, asking.answers);
@@ -234,11 +236,15 @@ impl<'a, A: Agent> Asking<'a, A> {
     }
 
     /// Does what a plan says. What it could not ask, because the device fell silent, is as good as not answered.
-    async fn execute(&mut self, plan: &Plan, limits: Limits) -> Result<(), Unanswered> {
+    async fn execute(&mut self, plan: &Plan, limits: Limits, words: &Words) -> Result<(), Unanswered> {
         let mut tables: Vec<Table> = plan.walks.iter().map(|walk| Table::new(walk, limits.bulk)).collect();
-        let done = self.learn_and_fetch(plan, &mut tables, limits).await;
+        let done = match self.learn_and_fetch(plan, &mut tables, limits).await {
+            Ok(()) => self.fetch_stand_ins(&tables, words).await,
+            silent => silent,
+        };
         for table in &tables {
-            let unasked = if done.is_err() { table.cells() } else { Vec::new() };
+            let mut unasked = if done.is_err() { table.cells() } else { Vec::new() };
+            unasked.extend(table.stand_ins(|_, _| done.is_err()));
             self.answers.leave_open(&table.walk.context, table.unknown().into_iter().chain(unasked));
         }
         if done.is_err() {
@@ -260,9 +266,12 @@ impl<'a, A: Agent> Asking<'a, A> {
             learned?;
         }
         self.learn(tables).await?;
+        tables.iter_mut().for_each(Table::promote_stand_ins);
+        self.learn(tables).await?;
         let mut wanted: Vec<(String, Oid)> = plan.gets.iter().cloned().collect();
         for table in tables.iter() {
-            wanted.extend(table.cells().into_iter().map(|oid| (table.walk.context.clone(), oid)));
+            let alone = table.stand_ins(|column, _| !table.has(column));
+            wanted.extend(table.cells().into_iter().chain(alone).map(|oid| (table.walk.context.clone(), oid)));
         }
         self.fetch(&wanted).await?;
         let holes = |table: &Table, answers: &Answers| {
@@ -273,6 +282,23 @@ impl<'a, A: Agent> Asking<'a, A> {
             table.distrust();
         }
         self.learn(tables).await
+    }
+
+    /// Second choices, where the first one turned out to say nothing.
+    async fn fetch_stand_ins(&mut self, tables: &[Table<'_>], words: &Words) -> Result<(), Unanswered> {
+        let mut wanted = Vec::new();
+        for table in tables {
+            let context = &table.walk.context;
+            let says_nothing = |column: &Oid, row: &[u32]| match self.answers.cell(context, column.arcs(), row) {
+                Some((_, Ok(Value::Octets(bytes)))) => {
+                    words.find("placeholders", &text::clean(&text::decode(bytes, None, None))).is_some()
+                }
+                Some((_, Ok(_))) => false,
+                Some((_, Err(_))) | None => true,
+            };
+            wanted.extend(table.stand_ins(says_nothing).into_iter().map(|oid| (context.clone(), oid)));
+        }
+        self.fetch(&wanted).await
     }
 
     /// Objects that were not asked, because the device fell silent.

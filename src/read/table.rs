@@ -195,15 +195,43 @@ impl<'a> Table<'a> {
         there.max_by_key(|(_, column)| (column.rows.len(), column.ended)).map(|(n, _)| n)
     }
 
+    fn rows(&self) -> Vec<&Vec<u32>> {
+        let mut rows: Vec<&Vec<u32>> = self.columns.iter().flat_map(|column| &column.rows).collect();
+        rows.sort();
+        rows.dedup();
+        rows.truncate(ROWS_MAX);
+        rows
+    }
+
+    /// A table without a row has perhaps some in the columns that stand in for others: these are looked at then.
+    pub fn promote_stand_ins(&mut self) {
+        if self.rows().is_empty() {
+            let columns =
+                self.walk.stand_ins.iter().map(|(stand_in, _)| Column::new(stand_in, &self.walk.prefix, true));
+            self.columns.extend(columns);
+        }
+    }
+
+    /// Whether a column has rows, or may have some.
+    pub fn has(&self, base: &Oid) -> bool {
+        self.columns.iter().any(|column| column.base == *base && (!column.rows.is_empty() || column.open))
+    }
+
+    /// Cells of the columns that stand in for others, in the rows where the column itself says nothing.
+    pub fn stand_ins(&self, says_nothing: impl Fn(&Oid, &[u32]) -> bool) -> Vec<Oid> {
+        let rows = self.rows();
+        let cells = self.walk.stand_ins.iter().flat_map(|(stand_in, column)| {
+            rows.iter().filter(|row| says_nothing(column, row)).map(|row| stand_in.join(row))
+        });
+        cells.collect()
+    }
+
     /// Cells that the learned rows have in the columns that are there.
     pub fn cells(&self) -> Vec<Oid> {
         if self.walk.first_only {
             return Vec::new();
         }
-        let mut rows: Vec<&Vec<u32>> = self.columns.iter().flat_map(|column| &column.rows).collect();
-        rows.sort();
-        rows.dedup();
-        rows.truncate(ROWS_MAX);
+        let rows = self.rows();
         let is_there = |column: &&Column| !column.rows.is_empty() || column.open;
         let there = self.columns.iter().filter(is_there).filter(|column| !column.walked);
         there.flat_map(|column| rows.iter().map(|row| Oid::common(column.base.join(row).arcs()))).collect()

@@ -450,6 +450,7 @@ fn no_walk_starts_where_nobody_may_ask_and_what_it_runs_into_there_is_not_kept()
     let walk = |column: &Oid| Walk {
         context: String::new(),
         columns: vec![column.clone()],
+        stand_ins: Vec::new(),
         prefix: Vec::new(),
         guess: Vec::new(),
         expect: 4,
