@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::pmd::Pmd;
 use crate::pmd::raw::Scalar;
-use crate::pmd::rule::{Column, Part, RowSet, Rule, Source, Take, Template, Test};
+use crate::pmd::rule::{Column, Part, RowSet, Rule, Source, Take, Template, Test, Unit};
 use crate::snmp::Oid;
 pub use answers::Answers;
 
@@ -65,8 +65,10 @@ pub fn plan(pmd: &Pmd, device: u32) -> Arc<Plan> {
 
 fn planned(pmd: &Pmd, device: u32) -> Plan {
     let mut planner = Planner { device, gets: BTreeSet::new(), walks: BTreeMap::new() };
-    for rule in pmd.fields.values().flatten() {
-        planner.rule(rule);
+    let spoken_of = spoken_of(pmd);
+    let is_needed = |field: &str| !field.starts_with("let.") || spoken_of.contains(field);
+    for (_, rules) in pmd.fields.iter().filter(|(field, _)| is_needed(field)) {
+        rules.iter().for_each(|rule| planner.rule(rule));
     }
     for set in &pmd.sets {
         planner.set(set);
@@ -76,6 +78,37 @@ fn planned(pmd: &Pmd, device: u32) -> Plan {
     // a single object of a table that is read anyway is no reason to ask twice
     walks.retain(|walk| !walk.columns.is_empty());
     Plan { gets, walks }
+}
+
+/// Fields that a rule or a check names, and those that normalising looks at itself: a `let` that only an extended file
+/// had a use for is not worth asking.
+fn spoken_of(pmd: &Pmd) -> BTreeSet<&str> {
+    fn down<'a>(rule: &'a Rule, names: &mut BTreeSet<&'a str>) {
+        names.extend(rule.when.iter().map(|when| &*when.field));
+        match &rule.source {
+            Source::Use(name) => drop(names.insert(name)),
+            Source::Sum(terms) | Source::Difference(terms) | Source::Product(terms) => {
+                terms.iter().for_each(|term| down(term, names));
+            }
+            Source::Get(_)
+            | Source::Column(_)
+            | Source::Cell(..)
+            | Source::Const(_)
+            | Source::Nth(_)
+            | Source::Stop => {}
+        }
+        if let Some(Unit::Field(name)) = &rule.unit {
+            names.insert(name);
+        }
+    }
+    let mut names = BTreeSet::from(["let.charset", "let.process_colorants"]);
+    let columns = pmd.sets.iter().flat_map(|set| &set.columns).flat_map(|(_, rules)| rules);
+    pmd.fields.values().flatten().chain(columns).for_each(|rule| down(rule, &mut names));
+    for check in &pmd.checks {
+        names.insert(&check.total);
+        names.extend(check.parts.iter().chain(&check.optional).map(String::as_str));
+    }
+    names
 }
 
 /// Columns of which counters take all rows, as context, column, and column with what the indexes begin with. A row more

@@ -6,7 +6,7 @@ use crate::snmp::Oid;
 const CELLS_MAX: usize = 56;
 /// Cells that one GETBULK may ask for in vain, because its starts want unlike numbers of them: each costs 20 to 40 bytes, and
 /// a request of its own 90.
-const VAIN_MAX: usize = 10;
+const VAIN_MAX: usize = 12;
 /// A request of fewer cells waits for the next round, when what is left then may join it.
 const CELLS_WORTH: usize = CELLS_MAX / 2;
 
