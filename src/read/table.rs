@@ -148,14 +148,23 @@ impl<'a> Table<'a> {
         columns.sort_by(|(_, a), (_, b)| a.root.cmp(&b.root));
         let mut runs: Vec<Want> = Vec::new();
         let mut before: Option<&Oid> = None;
+        // a row more shows the end of a lead that lies alone; in a run the next column does
+        let mut spare = 0;
         for (n, column) in columns {
             let rows = self.rows_wanted(n, lead);
             let goes_on = column.cursor == column.root && self.walk.prefix.is_empty();
             let is_beside = before.take().is_some_and(|before| before.is_right_before(&column.base));
             match runs.last_mut() {
                 _ if rows == 0 => continue,
-                Some(run) if goes_on && is_beside => run.cells = most.min(run.cells + rows),
-                _ => runs.push(Want { context: self.walk.context.clone(), cells: rows, start: column.cursor.clone() }),
+                Some(run) if goes_on && is_beside => {
+                    run.cells = most.min(run.cells - spare + rows);
+                    spare = 0;
+                }
+                _ => {
+                    spare = usize::from(lead.is_none() && n == 0 && !self.walk.first_only);
+                    let (context, start) = (self.walk.context.clone(), column.cursor.clone());
+                    runs.push(Want { context, cells: rows + spare, start });
+                }
             }
             before = Some(&column.base);
         }
@@ -171,7 +180,7 @@ impl<'a> Table<'a> {
         }
         match lead.map(|lead| &self.columns[lead]) {
             _ if self.walk.first_only => 1,
-            None => expect + usize::from(n == 0),
+            None => expect,
             Some(lead_column) if !column.is_like(lead_column) || Some(n) == lead => {
                 (expect + 1).checked_sub(known).unwrap_or(known / 2).max(2)
             }

@@ -147,7 +147,7 @@ fn a_typical_mfp_is_read_and_polled_in_few_requests() {
 fn by_getbulk_a_typical_mfp_is_read_in_fewer_requests_and_says_the_same() {
     let (_running, address) = typical_mfp(2);
     let without = check(address, &Library::builtin(), None, 12, 12.0);
-    let with = check(address, &by_getbulk(), None, 8, 8.0);
+    let with = check(address, &by_getbulk(), None, 8, 7.5);
     check_same(&with.reading, &without.reading, "the typical MFP");
 }
 
