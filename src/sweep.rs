@@ -16,12 +16,14 @@
 //!
 //! Nothing but an SNMP answer makes a sighting; no ping, no TCP.
 
+mod options;
 mod pace;
 mod verdict;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+pub use options::{Options, RATE_ATTACHED, RATE_DEFAULT, RETRIES_DEFAULT, RETRIES_MAX, Rate};
 use pace::Pace;
 pub use verdict::{Outcome, Verdict};
 
@@ -29,15 +31,6 @@ use crate::snmp::Oid;
 use crate::snmp::credential::{Access, Credential, Version, Versions};
 use crate::snmp::question::Answered;
 use crate::targets::{Addresses, Targets};
-
-/// Packets a second when nothing else is said.
-pub const RATE_DEFAULT: u32 = 2000;
-/// And into a directly attached subnet.
-pub const RATE_ATTACHED: u32 = 256;
-/// Further rounds over what is silent, when nothing else is said.
-pub const RETRIES_DEFAULT: u32 = 2;
-/// More are not taken.
-pub const RETRIES_MAX: u32 = 10;
 
 /// Before an address is asked again.
 const GAP: Duration = Duration::from_millis(500);
@@ -47,44 +40,6 @@ const WAIT_LAST: Duration = Duration::from_secs(1);
 const WAIT_SLOW: Duration = Duration::from_secs(5);
 /// Addresses between two that are asked one after the other.
 const STRIDE: u64 = 256;
-
-/// How fast.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rate {
-    /// 2,000 a second, 256 into a directly attached subnet.
-    #[default]
-    Default,
-    /// So many a second wherever they go.
-    PerSecond(u32),
-    /// As fast as the socket takes them.
-    Unpaced,
-}
-
-impl From<u32> for Rate {
-    /// As `--rate` takes it: 0 is unpaced.
-    fn from(per_second: u32) -> Self {
-        if per_second == 0 { Self::Unpaced } else { Self::PerSecond(per_second) }
-    }
-}
-
-/// How a sweep goes about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How fast.
-    pub rate: Rate,
-    /// Further rounds over what is silent, 10 at most.
-    pub retries: u32,
-    /// The wait behind the last round, when not one second (a slow one keeps its five at least).
-    pub timeout: Option<Duration>,
-    /// Networks that this host is in itself; see [`attached`](crate::snmp::probe::attached).
-    pub attached: Vec<ipnet::IpNet>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { rate: Rate::Default, retries: RETRIES_DEFAULT, timeout: None, attached: Vec::new() }
-    }
-}
 
 /// Targets name a credential that nobody gave.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
