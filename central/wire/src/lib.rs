@@ -15,6 +15,7 @@ pub mod hex;
 mod json;
 pub mod keys;
 pub mod labels;
+pub mod pack;
 pub mod reading;
 pub mod receipt;
 pub mod seal;
