@@ -23,6 +23,7 @@ struct Made {
     supply: Supply,
     set: String,
     over: Option<String>,
+    fills: bool,
     written_out: bool,
     /// The type by whose place the colour is taken.
     nth: Option<String>,
@@ -115,7 +116,7 @@ fn make(eval: &Evaluator<'_>, row: Row<'_>) -> Option<Made> {
         unit,
         ..Supply::default()
     };
-    Some(Made { supply, set: row.set.name.clone(), over: row.set.over.clone(), written_out, nth })
+    Some(Made { supply, set: row.set.name.clone(), over: row.set.over.clone(), fills: row.set.fills, written_out, nth })
 }
 
 /// What is left in percent, whole, rounded half up: the level itself when the unit or the capacity says so, else its
@@ -175,14 +176,17 @@ fn color_the_lone(eval: &Evaluator<'_>, made: &mut [Made]) {
     }
 }
 
-/// Lays rows of sets with `over` over the rows of that set; what fits none becomes a row of its own.
+/// Lays rows of sets with `over` over the rows of that set; what fits none becomes a row of its own, save in a set that
+/// only fills.
 fn lay_over(made: Vec<Made>) -> Vec<Supply> {
     let (overs, mut bases): (Vec<Made>, Vec<Made>) = made.into_iter().partition(|m| m.over.is_some());
     for top in overs {
         let fitting = same_thing(&bases, &top);
         for at in &fitting {
             let row = &mut bases[*at].supply;
-            if top.supply.percent.is_some() {
+            // nobody has proven what an unverified percentage means: it does not take the place of one that is computed
+            let is_better = row.percent.is_none() || !(top.fills || top.supply.evidence.unverified);
+            if top.supply.percent.is_some() && is_better {
                 row.percent = top.supply.percent;
                 row.level_state = Some(LevelState::Known);
                 row.evidence = top.supply.evidence.clone();
@@ -192,8 +196,10 @@ fn lay_over(made: Vec<Made>) -> Vec<Supply> {
             row.part_number = row.part_number.take().or(top.supply.part_number.clone());
             row.serial_number = row.serial_number.take().or(top.supply.serial_number.clone());
             row.impressions_remaining = row.impressions_remaining.take().or(top.supply.impressions_remaining.clone());
+            row.impressions_since_installed =
+                row.impressions_since_installed.take().or(top.supply.impressions_since_installed.clone());
         }
-        if fitting.is_empty() {
+        if fitting.is_empty() && !top.fills {
             let mut own = top;
             own.supply.index = 0; // no row of the Printer-MIB: numbered by us
             bases.push(own);

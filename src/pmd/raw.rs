@@ -263,6 +263,8 @@ pub struct RawSet {
     pub filters: Vec<RawWhere>,
     /// The set that this one is laid over.
     pub over: Option<Spanned<String>>,
+    /// What fits no row of that set is left out.
+    pub fills: Option<Spanned<bool>>,
     /// `remaining`, `used`.
     pub receptacles: Option<Spanned<String>>,
     /// Not read at all.

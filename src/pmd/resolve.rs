@@ -172,6 +172,7 @@ impl Resolver<'_> {
         if raw.section != "supplies" {
             for (key, at) in [
                 ("over", raw.over.as_ref().map(Spanned::span)),
+                ("fills", raw.fills.as_ref().map(Spanned::span)),
                 ("receptacles", raw.receptacles.as_ref().map(Spanned::span)),
             ] {
                 if let Some(at) = at {
@@ -208,6 +209,7 @@ impl Resolver<'_> {
                 false => self.filters(&raw.filters, table.as_ref()),
             },
             over: raw.over.as_ref().map(|over| over.get_ref().clone()).or(before.and_then(|set| set.over.clone())),
+            fills: raw.fills.as_ref().map_or(before.is_some_and(|set| set.fills), |fills| *fills.get_ref()),
             used: match self.word(raw.receptacles.as_ref(), "receptacles", &["remaining", "used"]) {
                 Some(choice) => choice == 1,
                 None => before.is_some_and(|set| set.used),

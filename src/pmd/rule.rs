@@ -327,6 +327,8 @@ pub struct RowSet {
     pub filters: Vec<Filter>,
     /// The set that it is laid over.
     pub over: Option<String>,
+    /// It only tells more about rows of that set: what fits none is no supply of its own.
+    pub fills: bool,
     /// Receptacles count what is used up.
     pub used: bool,
     /// Columns and their rules.

@@ -156,6 +156,55 @@ fn a_vendors_row_without_a_colour_goes_by_its_description_and_never_over_several
 }
 
 #[test]
+fn a_set_that_fills_tells_more_about_rows_that_are_there_and_makes_none() {
+    let pmd = format!(
+        "{SUPPLIES}
+        [supplies.private]
+        table = \"1.3.6.1.4.1.9999.24\"
+        rows = [2]
+        over = \"printer-mib\"
+        fills = true
+        type = {{ const = \"toner\" }}
+        colorant = {{ column = 2, words = \"colorants\" }}
+        percent = {{ column = 5 }}"
+    );
+    let walk = supply(1, 3, 21, "Cyan", 7, -2, -3)
+        + &supply(2, 3, 21, "Black", 7, 1000, 250)
+        + "1.3.6.1.4.1.9999.24.2.1|4|Cyan\n1.3.6.1.4.1.9999.24.5.1|2|30\n"
+        + "1.3.6.1.4.1.9999.24.2.2|4|Black\n1.3.6.1.4.1.9999.24.5.2|2|99\n"
+        + "1.3.6.1.4.1.9999.24.2.3|4|Yellow\n1.3.6.1.4.1.9999.24.5.3|2|50\n";
+    check(
+        &pmd,
+        &walk,
+        &["1 tonerCartridge cyan 30% known `Cyan`", "2 tonerCartridge black level 250 25% known `Black`"],
+    );
+}
+
+#[test]
+fn an_unverified_percentage_stands_only_where_none_is_computed() {
+    let pmd = format!(
+        "{SUPPLIES}
+        [supplies.cyan]
+        over = \"printer-mib\"
+        type = {{ const = \"toner\" }}
+        colorant = {{ const = \"cyan\" }}
+        percent = {{ get = \"1.3.6.1.4.1.9999.8.0\", confidence = \"unverified\" }}
+        [supplies.black]
+        over = \"printer-mib\"
+        type = {{ const = \"toner\" }}
+        colorant = {{ const = \"black\" }}
+        percent = {{ get = \"1.3.6.1.4.1.9999.8.0\", confidence = \"unverified\" }}"
+    );
+    let walk =
+        supply(1, 3, 21, "Cyan", 7, -2, -3) + &supply(2, 3, 21, "Black", 7, 1000, 250) + "1.3.6.1.4.1.9999.8.0|2|61\n";
+    check(
+        &pmd,
+        &walk,
+        &["1 tonerCartridge cyan 61% known `Cyan`", "2 tonerCartridge black level 250 25% known `Black`"],
+    );
+}
+
+#[test]
 fn a_receptacle_that_counts_what_is_used_is_turned_round() {
     let pmd = format!("{SUPPLIES}\nreceptacles = \"used\"");
     let walk = supply(1, 4, 4, "Waste", 19, 100, 77) + &supply(2, 3, 15, "Fuser", 19, 100, 77);

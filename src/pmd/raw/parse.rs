@@ -132,6 +132,7 @@ fn row_set(
         expect: s.take("expect", faults),
         filters: s.tables("where", "a row condition", faults).into_iter().map(|s| condition(s, faults)).collect(),
         over: s.take("over", faults),
+        fills: s.take("fills", faults),
         receptacles: s.take("receptacles", faults),
         drop: s.take("drop", faults),
         context: s.take("context", faults),
