@@ -4,8 +4,8 @@
 //! programs, and anybody's test, can use it alone. The flow:
 //!
 //! ```text
-//! Reading ─► Batch ─► XML ─► JWE token ─► SOAP body        (a site)
-//! SOAP body ─► JWE token ─► XML ─► Batch ─► Receipt        (the central)
+//! Reading ─► Batch ─► XML ─► JWE token ─► SOAP body, mail   (a site)
+//! SOAP body, mail ─► JWE token ─► XML ─► Batch ─► Receipt   (the central)
 //! ```
 
 pub mod batch;
@@ -15,6 +15,7 @@ pub mod hex;
 mod json;
 pub mod keys;
 pub mod labels;
+pub mod mail;
 pub mod pack;
 pub mod reading;
 pub mod receipt;
