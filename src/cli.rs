@@ -2,8 +2,10 @@
 //!
 //! Results go to stdout, everything else to stderr. The exit codes are CONTRACT 1's and mean the same for every command.
 
+mod access;
 mod arguments;
 pub mod log;
+mod pmd;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
 pub use arguments::{Format, LogFormat, Unit};
+pub use pmd::{ListFormat, Pmd};
 
 use crate::config::Places;
 use crate::snmp::Credential;
@@ -38,6 +41,8 @@ pub enum Command {
     Scan(Scan),
     /// The scheduled job.
     Run(Run),
+    /// Mapping files.
+    Pmd(Pmd),
     /// Take address and keys of the central.
     Enroll(TokenSource),
     /// Print the XML that would be sent.
@@ -96,6 +101,19 @@ pub struct Scan {
     pub plan: bool,
     /// More mapping files.
     pub pmd_dir: Option<PathBuf>,
+}
+
+/// How to get into a device.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Given on the command line, in order; none and no names: `public` is tried.
+    pub credentials: Vec<Credential>,
+    /// Names of credentials in the configuration.
+    pub credential_names: Vec<String>,
+    /// UDP port.
+    pub port: u16,
+    /// First wait for an answer of a printer that is read; absent = adaptive.
+    pub timeout: Option<Duration>,
 }
 
 /// `run`.
@@ -247,8 +265,19 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
 }
 
 /// Commands that are planned and not there yet (CONTRACT 1): somebody who read of one has not mistyped.
-const LATER: [&str; 9] =
-    ["status", "doctor", "bundle", "ui", "uninstall", "pmd", "record", "outbox export", "outbox age"];
+const LATER: [&str; 11] = [
+    "status",
+    "doctor",
+    "bundle",
+    "ui",
+    "uninstall",
+    "record",
+    "pmd why",
+    "pmd test",
+    "pmd draft",
+    "outbox export",
+    "outbox age",
+];
 
 /// The planned command that was asked for.
 fn later(error: &clap::Error) -> Option<&'static str> {

@@ -15,6 +15,7 @@ pub mod install;
 pub mod keyring;
 pub mod schedule;
 // gathering
+pub mod author;
 pub mod gather;
 pub mod identify;
 pub mod normalise;

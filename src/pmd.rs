@@ -8,6 +8,7 @@ pub mod pattern;
 pub mod raw;
 mod resolve;
 pub mod rule;
+mod sources;
 #[cfg(test)]
 mod tests;
 pub mod words;
@@ -23,6 +24,7 @@ use crate::plan::Plan;
 use crate::snmp::{Limits, Oid};
 use pattern::Pattern;
 use rule::{Check, RowSet, Rule};
+pub use sources::Sources;
 use words::Words;
 
 /// The file that every chain ends in.
@@ -144,39 +146,9 @@ impl Library {
     /// The files inside the program with those of a folder laid over them: `<dir>/<vendor>/<family>.toml`, and
     /// `<dir>/words.toml` when it is there. Faults do not stop it: they are in `faults`.
     pub fn load(dir: &Path) -> std::io::Result<Self> {
-        let mut files: BTreeMap<String, String> =
-            BUILTIN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let mut faults = Vec::new();
-        for vendor in std::fs::read_dir(dir)?.take(FILES_MAX) {
-            let vendor = vendor?;
-            if !vendor.file_type()?.is_dir() {
-                continue;
-            }
-            for file in std::fs::read_dir(vendor.path())?.take(FILES_MAX) {
-                let path = file?.path();
-                if path.extension().is_none_or(|extension| extension != "toml") {
-                    continue;
-                }
-                let family = path.file_stem().unwrap_or_default().to_string_lossy();
-                let name = format!("{}/{family}", vendor.file_name().to_string_lossy());
-                match read_limited(&path) {
-                    Ok(text) => drop(files.insert(name, text)),
-                    Err(reason) => faults.push(Fault { pmd: name, line: 0, text: reason }),
-                }
-            }
-        }
-        let words = match read_limited(&dir.join("words.toml")) {
-            Ok(text) if Words::parse(&text).is_ok() => text,
-            Ok(text) => {
-                let text = Words::parse(&text).err().unwrap_or_default();
-                faults.push(Fault { pmd: "words".to_owned(), line: 0, text });
-                WORDS.to_owned()
-            }
-            Err(_) => WORDS.to_owned(),
-        };
-        let mut library = Self::of(&words, files);
-        library.faults.splice(0..0, faults);
-        Ok(library)
+        let mut sources = Sources::builtin();
+        sources.lay_folder(dir)?;
+        Ok(sources.library())
     }
 
     /// A library of these files, by name. `generic/printer-mib` is the program's own where the list has none.
@@ -221,7 +193,9 @@ impl Library {
                 break;
             }
             let Some((rank, reason)) = pmd.matches.fit(identity) else { continue };
-            if best.as_ref().is_none_or(|(so_far, _, _)| rank > *so_far) {
+            // where both fit alike, a file that extends the other was written for fewer devices
+            let is_nearer = |other: &Pmd| pmd.chain[1..].contains(&other.name);
+            if best.as_ref().is_none_or(|(so_far, other, _)| rank > *so_far || (rank == *so_far && is_nearer(other))) {
                 best = Some((rank, pmd, reason));
             }
         }
@@ -295,7 +269,11 @@ fn rivals(pmds: &BTreeMap<Arc<str>, Arc<Pmd>>) -> Vec<Fault> {
             continue;
         }
         for oid in &m.sys_object_id {
-            if let Some(other) = owners.insert(oid, &pmd.name) {
+            let extends = |one: &str, other: &str| pmds[one].chain.iter().any(|name| **name == *other);
+            if let Some(other) = owners.insert(oid, &pmd.name)
+                && !extends(other, &pmd.name)
+                && !extends(&pmd.name, other)
+            {
                 let text = format!("`{other}` names sysObjectID {oid} too: patterns in one of them would tell which");
                 faults.push(Fault { pmd: pmd.name.to_string(), line: 0, text });
             }
@@ -366,12 +344,4 @@ impl Loader<'_> {
         self.done.insert(name.to_owned(), pmd.clone());
         pmd
     }
-}
-
-fn read_limited(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > FILE_BYTES_MAX as u64 {
-        return Err(format!("{size} bytes: {FILE_BYTES_MAX} at most"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
 }

@@ -3,6 +3,7 @@
 //! Nothing but `main` may use this module. What is decided is decided elsewhere, in pure code; here files are opened,
 //! the clock is asked, tasks are started, and errors get their exit code.
 
+mod author;
 mod daemon;
 mod once;
 mod plans;
@@ -27,6 +28,7 @@ pub fn perform(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fai
     let places = &invocation.places;
     match &invocation.command {
         Command::Scan(orders) => scan::scan(orders, invocation, out),
+        Command::Pmd(orders) => author::pmd(orders, invocation, out),
         Command::Run(run) if run.once => once::run(*run, invocation, out),
         Command::Run(run) => daemon::run(*run, invocation),
         Command::Preview => once::preview(invocation, out),

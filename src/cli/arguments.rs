@@ -1,13 +1,13 @@
 //! The arguments as clap takes them. Every level has an example in its help.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{Command, Failure, Invocation, OpenWith, Outbox, Run, Scan, TokenSource};
+use super::access::AccessArguments;
+use super::pmd::PmdVerb;
+use super::{Access, Command, Failure, Invocation, OpenWith, Outbox, Run, Scan, TokenSource};
 use crate::config::Places;
-use crate::snmp::credential::{BadCredential, Credential, SNMP_PORT, Secret, Versions};
 
 /// Reads printer fleets over SNMP and pushes sealed readings outbound only
 #[derive(Debug, Parser)]
@@ -92,6 +92,9 @@ enum Verb {
     /// The scheduled job: read, seal, and deliver; stays and keeps the schedule unless told `--once`
     #[command(after_help = "Example: meterpost run --once --read-only")]
     Run(RunArguments),
+    /// Mapping files: which objects of a printer hold which number
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: meterpost pmd list")]
+    Pmd(PmdVerb),
     /// Take the central's address and the site's keys from an enrolment token; needs no network
     #[command(after_help = "Examples:\n  meterpost enroll --file office.token\n  meterpost enroll - < office.token")]
     Enroll {
@@ -148,30 +151,14 @@ struct ScanArguments {
     /// Address, CIDR, range `a-b`, host name, or `@file` with one on each line
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
-    /// UDP port
-    #[arg(long, default_value_t = SNMP_PORT, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
-    /// A community to try, in the order given [default: public, when no credential is given at all]
-    #[arg(long, value_name = "TEXT")]
-    community: Vec<String>,
-    /// An SNMPv3 user: `user[:auth-proto:auth-secret[:priv-proto:priv-secret]]`
-    #[arg(long, value_name = "USER")]
-    v3: Vec<String>,
-    /// A credential of the configuration, by its name
-    #[arg(long, value_name = "NAME")]
-    credentials: Vec<String>,
-    /// Only this version [default: a community as 2c and then as 1]
-    #[arg(long = "version", value_name = "1|2c|3")]
-    snmp_version: Option<SnmpVersion>,
+    #[command(flatten)]
+    access: AccessArguments,
     /// Never ask these; written like targets
     #[arg(long, value_name = "TARGET")]
     exclude: Vec<String>,
     /// Packets a second; 0 is as fast as can be [default: 2000, and 256 into a subnet that this host is in]
     #[arg(long, value_name = "PPS", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     rate: Option<u32>,
-    /// First wait for an answer of a printer, and the sweep's last wait, as in `2`, `1.5s` or `500ms` [default: adaptive]
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    timeout: Option<Duration>,
     /// Further passes over what is silent; from 2 on the last one is the slow one
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=10))]
     retries: u32,
@@ -190,16 +177,6 @@ struct ScanArguments {
     /// A folder of mapping files that come before the built-in ones
     #[arg(long, value_name = "DIR")]
     pmd_dir: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SnmpVersion {
-    #[value(name = "1")]
-    V1,
-    #[value(name = "2c")]
-    V2c,
-    #[value(name = "3")]
-    V3,
 }
 
 #[derive(Debug, Args)]
@@ -314,6 +291,7 @@ impl Verb {
                 (Some(dash), None) if dash == "-" => TokenSource::Stdin,
                 (token, None) => TokenSource::Text(token.unwrap_or_default()),
             }),
+            Self::Pmd(verb) => verb.into_command()?,
             Self::Preview => Command::Preview,
             Self::Outbox(OutboxVerb::List) => Command::Outbox(Outbox::List),
             Self::Outbox(OutboxVerb::Show { sequence, receipt: true }) => Command::Outbox(Outbox::Receipt(sequence)),
@@ -341,53 +319,19 @@ impl Verb {
 
 impl ScanArguments {
     fn into_scan(self) -> Result<Scan, Failure> {
-        let versions = match self.snmp_version {
-            None => Versions::Either,
-            Some(SnmpVersion::V1) => Versions::V1,
-            Some(SnmpVersion::V2c) => Versions::V2c,
-            Some(SnmpVersion::V3) if self.community.is_empty() => Versions::Either,
-            Some(SnmpVersion::V3) => {
-                return Err(Failure::usage("`--version 3` knows no community").hint("name the user with `--v3`"));
-            }
-        };
-        if !self.v3.is_empty() && matches!(self.snmp_version, Some(SnmpVersion::V1 | SnmpVersion::V2c)) {
-            return Err(Failure::usage("`--v3` speaks version 3 only").hint("leave `--version` out"));
-        }
         if self.sweep_only && self.format == Format::Xml {
             return Err(Failure::usage("`--sweep-only` reads nothing that `--format xml` could show")
                 .hint("`table`, `json` and `csv` list what was found"));
         }
-        let none_given = self.community.is_empty() && self.v3.is_empty() && self.credentials.is_empty();
-        if none_given && self.snmp_version == Some(SnmpVersion::V3) {
-            return Err(Failure::usage("`--version 3` needs a user").hint("name it with `--v3` or `--credentials`"));
-        }
-        // never for a scan that was given a credential (DESIGN invariant 7)
-        let public = none_given.then(|| "public".to_owned());
-        let mut credentials = Vec::new();
-        for (n, community) in self.community.into_iter().chain(public).enumerate() {
-            let name = format!("--community {}", n + 1);
-            let made = Credential::community(&name, Secret::new(community), versions);
-            credentials.push(made.map_err(|error| Failure::usage(format!("`--community`: {error}")))?);
-        }
-        for user in &self.v3 {
-            let made = Credential::parse_v3(user);
-            credentials.push(made.map_err(|error| match error {
-                // the word in the wrong place may be a secret: it is not repeated
-                BadCredential::AuthProtocol(_) => {
-                    wrong_v3("second part", "MD5, SHA, SHA-224, SHA-256, SHA-384 or SHA-512")
-                }
-                BadCredential::PrivProtocol(_) => wrong_v3("fourth part", "DES, AES, AES-192 or AES-256"),
-                error => Failure::usage(format!("`--v3`: {error}")),
-            })?);
-        }
+        let Access { credentials, credential_names, port, timeout } = self.access.into_access()?;
         Ok(Scan {
             targets: self.targets,
             exclude: self.exclude,
             credentials,
-            credential_names: self.credentials,
-            port: self.port,
+            credential_names,
+            port,
             rate: self.rate,
-            timeout: self.timeout,
+            timeout,
             retries: self.retries,
             format: self.format,
             verdicts: self.verdicts,
@@ -396,27 +340,6 @@ impl ScanArguments {
             pmd_dir: self.pmd_dir,
         })
     }
-}
-
-fn wrong_v3(part: &str, right: &str) -> Failure {
-    Failure::usage(format!("`--v3`: the {part} is no protocol: {right} would be right"))
-        .hint("the parts are `user:auth-proto:auth-secret:priv-proto:priv-secret`")
-}
-
-/// `2`, `1.5`, `2s` and `500ms`, from 1 ms to 60 s.
-fn time(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-        (Some(number), _) => (number, 0.001),
-        (None, Some(number)) => (number, 1.0),
-        (None, None) => (text, 1.0),
-    };
-    number
-        .parse::<f64>()
-        .ok()
-        .map(|number| number * unit)
-        .filter(|seconds| (0.001..=60.0).contains(seconds))
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "`2`, `1.5s` or `500ms` would be right, 60 seconds at most".to_owned())
 }
 
 /// `38..40`, and `41` for one.

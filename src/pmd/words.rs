@@ -162,6 +162,11 @@ impl WordList {
         best.map(|(_, is)| is)
     }
 
+    /// All words that it may say, in order.
+    pub fn results(&self) -> Vec<String> {
+        self.words.iter().map(|(is, _)| is.clone()).collect()
+    }
+
     /// Cuts every match of the list's patterns out of a text.
     pub fn cut(&self, text: &str) -> String {
         let mut text = text.to_owned();

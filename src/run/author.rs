@@ -1,0 +1,164 @@
+//! `pmd …`: files are opened here, recordings read, and what comes out is printed.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::{print, runtime};
+use crate::author;
+use crate::cli::{Exit, Failure, Invocation, ListFormat, Pmd};
+use crate::pmd::{Library, Sources};
+use crate::read::{self, DeviceRead, NotRead};
+use crate::snmp::recording::{BYTES_MAX, Recording};
+
+/// Recordings in one folder.
+const WALKS_MAX: usize = 10_000;
+/// Where a recording is said to have been read: TEST-NET-1 (RFC 5737).
+const NOWHERE: &str = "192.0.2.1";
+
+/// Does what was asked.
+pub fn pmd(orders: &Pmd, _invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
+    match orders {
+        Pmd::List { format, walks, pmd_dir } => list(*format, walks.as_deref(), pmd_dir.as_deref(), out),
+        Pmd::Show { name, pmd_dir } => show(name, pmd_dir.as_deref(), out),
+        Pmd::Lint { paths } => lint(paths, out),
+    }
+}
+
+fn list(format: ListFormat, walks: Option<&Path>, folder: Option<&Path>, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let sources = sources(folder)?;
+    let library = told(sources.library());
+    let mut models = Vec::new();
+    for path in walks.map(recordings).transpose()?.unwrap_or_default() {
+        match read(&mut recording(&path)?, &library)? {
+            Ok(DeviceRead { reading, choice, .. }) => {
+                let identity = reading.identity.unwrap_or_default();
+                let words = [identity.vendor, identity.model].into_iter().flatten().map(|text| text.value);
+                let model = words.collect::<Vec<_>>().join(" ");
+                models.push((choice.pmd.name.to_string(), model));
+            }
+            Err(error) => tracing::info!("`{}`: {error}", path.display()),
+        }
+    }
+    let entries = author::entries(&sources, &library, &models);
+    let text = match format {
+        ListFormat::Table => author::list_table(&entries),
+        ListFormat::Md => author::list_markdown(&entries, &library),
+        ListFormat::Json => author::list_json(&entries),
+    };
+    print(out, &text)
+}
+
+fn show(name: &str, folder: Option<&Path>, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let sources = sources(folder)?;
+    let library = told(sources.library());
+    let Some(pmd) = library.get(name) else {
+        let near: Vec<String> = library
+            .pmds()
+            .map(|pmd| pmd.name.to_string())
+            .filter(|known| known.split('/').any(|part| name.split('/').any(|own| own == part)))
+            .collect();
+        let hint = match near.is_empty() {
+            true => "`meterpost pmd list` has all names".to_owned(),
+            false => format!("there is {}", near.join(", ")),
+        };
+        return Err(Failure::usage(format!("there is no mapping `{name}`")).hint(hint));
+    };
+    print(out, &author::show(&sources, pmd))
+}
+
+fn lint(paths: &[PathBuf], out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut sources = Sources::builtin();
+    let mut names = Vec::new();
+    for path in paths {
+        names.extend(lay(&mut sources, path)?);
+    }
+    if names.is_empty() {
+        let paths: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+        return Err(Failure::usage(format!("no mapping file in {}", paths.join(", ")))
+            .hint("a mapping file is `<vendor>/<family>.toml`"));
+    }
+    let found = author::lint(&sources, &names);
+    let files = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
+    if found.is_empty() {
+        return print(out, &format!("{files}, nothing wrong\n"));
+    }
+    let mut text = String::new();
+    for fault in &found {
+        text += &format!("{}: {}\n", sources.place(fault), fault.text);
+    }
+    print(out, &text)?;
+    Err(Failure::failed(format!(
+        "{} found in {files}",
+        if found.len() == 1 { "1 fault was".to_owned() } else { format!("{} faults were", found.len()) }
+    )))
+}
+
+/// Lays a file, a vendor's folder or a folder of such over the library; the names of what was laid.
+fn lay(sources: &mut Sources, path: &Path) -> Result<Vec<String>, Failure> {
+    let cannot = |error: std::io::Error| Failure::usage(format!("cannot read `{}`: {error}", path.display()));
+    if !std::fs::metadata(path).map_err(cannot)?.is_dir() {
+        return Ok(vec![sources.lay_file(path)]);
+    }
+    let mut names = sources.lay_folder(path).map_err(cannot)?;
+    if names.is_empty() {
+        names = sources.lay_vendor(path).map_err(cannot)?;
+    }
+    Ok(names)
+}
+
+/// The texts of the program, with those of a folder before them.
+fn sources(folder: Option<&Path>) -> Result<Sources, Failure> {
+    let mut sources = Sources::builtin();
+    if let Some(folder) = folder {
+        sources
+            .lay_folder(folder)
+            .map_err(|error| Failure::usage(format!("cannot read `--pmd-dir {}`: {error}", folder.display())))?;
+    }
+    Ok(sources)
+}
+
+/// Faults of single files are told and leave the rest.
+fn told(library: Library) -> Library {
+    for fault in &library.faults {
+        tracing::warn!("{fault}");
+    }
+    library
+}
+
+/// The recordings of a folder, by name.
+fn recordings(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let cannot = |error: std::io::Error| Failure::usage(format!("cannot read `{}`: {error}", folder.display()));
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(cannot)?.take(WALKS_MAX) {
+        let path = entry.map_err(cannot)?.path();
+        if path.extension().is_some_and(|extension| extension == "snmprec") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// A recording; every line that is none is told.
+fn recording(path: &Path) -> Result<Recording, Failure> {
+    let shown = path.display();
+    let cannot = |error: std::io::Error| Failure::usage(format!("cannot read `{shown}`: {error}"));
+    let bytes = std::fs::metadata(path).map_err(cannot)?.len();
+    if bytes > BYTES_MAX as u64 {
+        return Err(Failure::usage(format!("`{shown}` has {bytes} bytes: a recording has {BYTES_MAX} at most")));
+    }
+    let text = std::fs::read(path).map_err(cannot)?;
+    Recording::parse(&String::from_utf8_lossy(&text)).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().take(20).map(|fault| format!("`{shown}` {fault}")).collect();
+        let more = faults.len().saturating_sub(lines.len());
+        let more = if more > 0 { format!("\nand {more} more") } else { String::new() };
+        Failure::failed(lines.join("\n") + &more)
+    })
+}
+
+/// Reads a recording as its device would be read.
+fn read(recording: &mut Recording, library: &Library) -> Result<Result<DeviceRead, NotRead>, Failure> {
+    Ok(runtime()?.block_on(read::device(recording, library, None, NOWHERE, Timestamp::UNIX_EPOCH)))
+}
