@@ -4,6 +4,7 @@
 //! one to the other and finds what is wrong. A file with a fault is left out with its reasons; the others work.
 
 pub mod guard;
+pub mod pack;
 pub mod pattern;
 pub mod raw;
 mod resolve;
@@ -14,7 +15,7 @@ mod tests;
 pub mod words;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -151,8 +152,22 @@ impl Library {
         Ok(sources.library())
     }
 
+    /// The files inside the program with those of a pack in place of the ones with their names.
+    fn over_builtin(words: Option<&str>, over: BTreeMap<String, String>, pack: u64) -> Self {
+        let mut files: BTreeMap<String, String> =
+            BUILTIN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let names: BTreeSet<String> = over.keys().cloned().collect();
+        files.extend(over);
+        Self { pack, ..Self::layered(words.unwrap_or(WORDS), files, &|name| names.contains(name)) }
+    }
+
     /// A library of these files, by name. `generic/printer-mib` is the program's own where the list has none.
-    pub fn of(words: &str, mut files: BTreeMap<String, String>) -> Self {
+    pub fn of(words: &str, files: BTreeMap<String, String>) -> Self {
+        Self::layered(words, files, &|_| false)
+    }
+
+    /// The same; where one file that is `newer` and one that is not claim the same devices, the newer one has them.
+    fn layered(words: &str, mut files: BTreeMap<String, String>, newer: &dyn Fn(&str) -> bool) -> Self {
         let words = Words::parse(words).unwrap_or_else(|error| panic!("words.toml: {error}"));
         if let Some((_, text)) = BUILTIN.iter().find(|(name, _)| *name == GENERIC) {
             files.entry(GENERIC.to_owned()).or_insert_with(|| (*text).to_owned());
@@ -162,9 +177,15 @@ impl Library {
             loader.load(name, &mut Vec::new());
         }
         let Loader { done, mut faults, .. } = loader;
-        let pmds: BTreeMap<Arc<str>, Arc<Pmd>> =
+        let mut pmds: BTreeMap<Arc<str>, Arc<Pmd>> =
             done.into_values().flatten().map(|pmd| (pmd.name.clone(), pmd)).collect();
-        faults.extend(rivals(&pmds));
+        for Rivals { one, other, fault } in rivals(&pmds) {
+            match (newer(&one), newer(&other)) {
+                (true, false) => drop(pmds.remove(&other)),
+                (false, true) => drop(pmds.remove(&one)),
+                _ => faults.push(fault),
+            }
+        }
         let generic = pmds.get(GENERIC).cloned().unwrap_or_else(|| Arc::new(Pmd::empty(GENERIC)));
         Self { pmds, generic, words: Arc::new(words), pack: 0, faults }
     }
@@ -260,9 +281,15 @@ impl Match {
 }
 
 /// Two files for one beginning, both without patterns: the choice would be arbitrary.
-fn rivals(pmds: &BTreeMap<Arc<str>, Arc<Pmd>>) -> Vec<Fault> {
-    let mut owners: BTreeMap<&Oid, &str> = BTreeMap::new();
-    let mut faults = Vec::new();
+struct Rivals {
+    one: Arc<str>,
+    other: Arc<str>,
+    fault: Fault,
+}
+
+fn rivals(pmds: &BTreeMap<Arc<str>, Arc<Pmd>>) -> Vec<Rivals> {
+    let mut owners: BTreeMap<&Oid, &Arc<str>> = BTreeMap::new();
+    let mut found = Vec::new();
     for pmd in pmds.values() {
         let m = &pmd.matches;
         if !(m.description.is_empty() && m.device_id.is_empty() && m.model.is_empty()) {
@@ -275,11 +302,12 @@ fn rivals(pmds: &BTreeMap<Arc<str>, Arc<Pmd>>) -> Vec<Fault> {
                 && !extends(&pmd.name, other)
             {
                 let text = format!("`{other}` names sysObjectID {oid} too: patterns in one of them would tell which");
-                faults.push(Fault { pmd: pmd.name.to_string(), line: 0, text });
+                let fault = Fault { pmd: pmd.name.to_string(), line: 0, text };
+                found.push(Rivals { one: pmd.name.clone(), other: Arc::clone(other), fault });
             }
         }
     }
-    faults
+    found
 }
 
 /// Loads files in the order in which they extend each other.
