@@ -16,11 +16,12 @@ use std::time::Duration;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use meterpost_wire::pack;
 
 pub use fault::{ConfigError, Fault};
 pub use places::Places;
 
-use crate::privacy::Policy;
+use crate::privacy;
 use crate::schedule::Schedule;
 use crate::snmp::credential::{Credential, Secret};
 
@@ -51,7 +52,11 @@ pub struct Config {
     /// The proxy for HTTPS; absent = as the environment says.
     pub proxy: Option<Proxy>,
     /// `[privacy]`: what of a reading is sent, dropped or hashed.
-    pub privacy: Policy,
+    pub privacy: privacy::Policy,
+    /// When to look for a newer pack of mapping files; absent = never by itself.
+    pub packs_at: Option<Schedule>,
+    /// `[packs]`: from where packs come, and what is done with them.
+    pub packs: Packs,
     /// Bounds on a run.
     pub limits: Limits,
 }
@@ -122,6 +127,37 @@ pub enum Proxy {
     },
 }
 
+/// Packs of mapping files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packs {
+    /// Where `<channel>.zip` lies, without a slash at the end; absent = at the central.
+    pub url: Option<String>,
+    /// Which packs.
+    pub channel: pack::Channel,
+    /// Those that may sign; none = those of the enrolment token.
+    pub keys: Vec<pack::Key>,
+    /// What is done with a new one.
+    pub policy: PackPolicy,
+}
+
+/// What is done with a new pack that is sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackPolicy {
+    /// It is adopted unless it changes a value that is billed; then it waits for a person.
+    Hold,
+    /// It is adopted; what it changes is logged.
+    Adopt,
+    /// It waits for a person.
+    Ask,
+}
+
+impl Default for Packs {
+    fn default() -> Self {
+        let channel = pack::Channel::parse(CHANNEL_DEFAULT).unwrap_or_else(|error| panic!("{error}"));
+        Self { url: None, channel, keys: Vec::new(), policy: PackPolicy::Hold }
+    }
+}
+
 /// Bounds on a run; what happens at each stands in the example configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -142,6 +178,12 @@ impl Default for Limits {
 /// The default of `[schedule].read`.
 pub const READ_DEFAULT: &str = "0 9,13,17 * * *";
 
+/// The default of `[schedule].packs`.
+pub const PACKS_DEFAULT: &str = "@daily";
+
+/// The default of `[packs].channel`.
+pub const CHANNEL_DEFAULT: &str = "stable";
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -153,7 +195,9 @@ impl Default for Config {
             timezone: TimeZone::UTC,
             channels: vec![Channel::Https],
             proxy: None,
-            privacy: Policy::default(),
+            privacy: privacy::Policy::default(),
+            packs_at: Schedule::parse(PACKS_DEFAULT, TimeZone::UTC).ok(),
+            packs: Packs::default(),
             limits: Limits::default(),
         }
     }

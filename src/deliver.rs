@@ -3,6 +3,7 @@
 //! Delivering knows neither SNMP nor mapping files, and believes nothing but a receipt that verifies. It runs on a thread
 //! of its own: HTTP here is blocking, and so is SQLite.
 
+pub mod http;
 pub mod soap;
 
 use std::time::Duration;

@@ -16,6 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 /// Longest jitter: all sites together spread over five minutes.
 pub const JITTER_SECONDS_MAX: u32 = 300;
 
+const MINUTES_OF_A_DAY: u32 = 24 * 60;
+
 /// A schedule in a zone, with the site's own fixed delay.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -77,8 +79,19 @@ impl Schedule {
     /// The same schedule, later by a fixed time of at most [`JITTER_SECONDS_MAX`] that follows from the site's UUID, so
     /// that not all sites push at 06:00:00.
     pub fn spread(mut self, site: &str) -> Self {
-        let spread = site.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
-        self.jitter = SignedDuration::from_secs(i64::from(spread % (JITTER_SECONDS_MAX + 1)));
+        self.jitter = SignedDuration::from_secs(i64::from(hash(site) % (JITTER_SECONDS_MAX + 1)));
+        self
+    }
+
+    /// The same for something that matters on no hour of the day: `@daily` comes at a minute of the day that follows from the
+    /// site's UUID, so that all sites together ask one server all day long; everything else is spread as above.
+    pub fn spread_over_the_day(mut self, site: &str) -> Self {
+        if !matches!(self.text.as_str(), "@daily" | "@midnight") {
+            return self.spread(site);
+        }
+        // its low bits say little of a text of digits
+        let minute = (hash(site).wrapping_mul(0x9e37_79b1) >> 8) % MINUTES_OF_A_DAY;
+        self.jitter = SignedDuration::from_mins(i64::from(minute));
         self
     }
 
@@ -122,6 +135,11 @@ impl Schedule {
             }
         }
     }
+}
+
+/// The same number for the same site, and any number for any other.
+fn hash(site: &str) -> u32 {
+    site.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)))
 }
 
 /// The calendars whose union is the expression: two where day of month and weekday are both given, since Unix cron
@@ -338,6 +356,21 @@ mod tests {
             });
             assert_eq!(schedule.next_after(fires).unwrap().to_string()[..10], *"2026-11-22");
         }
+    }
+
+    #[test]
+    fn daily_work_that_matters_on_no_hour_comes_at_a_minute_of_the_sites_own() {
+        let at = |text: &str, site: &str| {
+            let schedule = Schedule::parse(text, TimeZone::UTC).unwrap().spread_over_the_day(site);
+            let first = schedule.next_after("2026-11-21T00:00:00Z".parse().unwrap()).unwrap();
+            let second = schedule.next_after(first).unwrap();
+            assert_eq!(second.duration_since(first), SignedDuration::from_hours(24));
+            first.to_string()
+        };
+        let (one, other) = ("6f1c2a52-8a0b-4d0e-9a57-0c8e5d2b7f10", "0192f0c1-7b7e-7000-8000-000000000001");
+        assert_eq!(at("@daily", one), at("@daily", one));
+        assert_ne!(at("@daily", one)[..16], at("@daily", other)[..16]);
+        assert_eq!(at("0 3 * * *", one)[..13], *"2026-11-21T03");
     }
 
     #[test]

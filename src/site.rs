@@ -13,7 +13,8 @@ use meterpost_wire::receipt::{Submitted, verify_receipt, verify_refusal};
 pub use seal::{Gathered, Sealer, Summary, Terms};
 
 use crate::batch::SweepEnd;
-use crate::deliver::soap::{self, BadChannel, Soap, Via};
+use crate::deliver::http::{BadChannel, Via};
+use crate::deliver::soap::{self, Soap};
 use crate::deliver::{self, Channel, Hurry, Pace, Report};
 use crate::enroll::{self, EnrollError, Taken};
 use crate::keyring::{KeyFileError, Keyring, SiteKeys};

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
+use meterpost_wire::pack;
 use toml::Spanned;
 
 use super::fault::{Fault, listed, nearest};
-use super::raw::{At, RawConfig, RawCredential, RawHttps, RawLimits, RawSweep};
-use super::{Channel, Config, Limits, Proxy, READ_DEFAULT, Sweep, Window};
+use super::raw::{At, RawConfig, RawCredential, RawHttps, RawLimits, RawPacks, RawSweep};
+use super::{Channel, Config, Limits, PACKS_DEFAULT, PackPolicy, Packs, Proxy, READ_DEFAULT, Sweep, Window};
+use crate::deliver::http::is_loopback;
 use crate::privacy::{FIELDS, Policy, PolicyError};
 use crate::schedule::Schedule;
 use crate::snmp::credential::{AuthProtocol, Credential, PrivProtocol, SNMP_PORT, Secret, User, Versions};
@@ -21,6 +23,9 @@ use crate::targets::{Addresses, World};
 
 /// A secret's file is at most this long.
 const SECRET_BYTES_MAX: u64 = 4096;
+
+/// The key that signs now, and the one that will sign after it.
+const PACK_KEYS_MAX: usize = 2;
 
 /// The text that is being read, and where what it points to is found.
 pub struct Source<'a> {
@@ -47,13 +52,32 @@ pub fn config(raw: RawConfig, source: &Source<'_>) -> Result<Config, Vec<Fault>>
         written => check.schedule("read", written, &timezone),
     };
     let send = check.schedule("send", &raw.schedule.send, &timezone);
+    let packs_at = match &raw.schedule.packs {
+        None => Schedule::parse(PACKS_DEFAULT, timezone.clone()).ok(),
+        written => check.schedule("packs", written, &timezone),
+    };
+    let packs = check.packs(&raw.packs);
     let channels = check.channels(raw.delivery.channels.as_deref());
     let proxy = check.proxy(&raw.delivery.https);
     let limits = check.limits(&raw.limits);
     let privacy = check.privacy(&raw.privacy);
     if check.faults.is_empty() {
         let site_name = raw.site.name;
-        Ok(Config { site_name, sweeps, credentials, read, send, timezone, channels, proxy, privacy, limits })
+        let config = Config {
+            site_name,
+            sweeps,
+            credentials,
+            read,
+            send,
+            timezone,
+            channels,
+            proxy,
+            privacy,
+            packs_at,
+            packs,
+            limits,
+        };
+        Ok(config)
     } else {
         check.faults.sort_by_key(|fault| fault.line);
         Err(check.faults)
@@ -340,6 +364,51 @@ impl Check<'_> {
             }
         }
         policy
+    }
+
+    fn packs(&mut self, raw: &RawPacks) -> Packs {
+        let mut packs = Packs::default();
+        if let Some(url) = &raw.url {
+            let text = url.get_ref().trim_end_matches('/');
+            let is_https = text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty());
+            if is_https || (text.starts_with("http://") && is_loopback(text)) {
+                packs.url = Some(text.to_owned());
+            } else {
+                let what = format!(
+                    "`url`: `{text}` is not asked for packs: `https://packs.example` would be right, or `http:` with a \
+                     loopback address"
+                );
+                self.fault(&url.span(), what);
+            }
+        }
+        if let Some(channel) = &raw.channel {
+            match pack::Channel::parse(channel.get_ref()) {
+                Ok(parsed) => packs.channel = parsed,
+                Err(error) => self.fault(&channel.span(), format!("`channel`: {error}")),
+            }
+        }
+        if let Some(more) = raw.keys.get(PACK_KEYS_MAX) {
+            let what = format!("`keys`: {} of them: the present key and the next one would be right", raw.keys.len());
+            self.fault(&more.span(), what);
+        }
+        for key in &raw.keys {
+            match pack::Key::parse(key.get_ref()) {
+                Ok(parsed) => packs.keys.push(parsed),
+                Err(error) => self.fault(&key.span(), format!("`keys`: {error}")),
+            }
+        }
+        if let Some(policy) = &raw.policy {
+            match policy.get_ref().as_str() {
+                "hold" => packs.policy = PackPolicy::Hold,
+                "adopt" => packs.policy = PackPolicy::Adopt,
+                "ask" => packs.policy = PackPolicy::Ask,
+                other => {
+                    let what = format!("`policy`: `{other}` is none, \"hold\", \"adopt\" or \"ask\" would be");
+                    self.fault(&policy.span(), what);
+                }
+            }
+        }
+        packs
     }
 
     fn limits(&mut self, raw: &RawLimits) -> Limits {

@@ -17,6 +17,7 @@ pub struct RawConfig {
     pub schedule: RawSchedule,
     pub delivery: RawDelivery,
     pub privacy: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub packs: RawPacks,
     pub limits: RawLimits,
 }
 
@@ -64,6 +65,7 @@ pub struct RawCredential {
 pub struct RawSchedule {
     pub read: At<String>,
     pub send: At<String>,
+    pub packs: At<String>,
     pub timezone: At<String>,
 }
 
@@ -90,4 +92,13 @@ pub struct RawLimits {
     pub devices_in_flight: At<i64>,
     pub run_minutes: At<i64>,
     pub max_queue_mb: At<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPacks {
+    pub url: At<String>,
+    pub channel: At<String>,
+    pub keys: Vec<Spanned<String>>,
+    pub policy: At<String>,
 }

@@ -7,7 +7,8 @@ use super::failed;
 use crate::cli::{Exit, Failure};
 use crate::clock;
 use crate::config::{self, Config};
-use crate::deliver::soap::{Soap, TIMEOUT, Via};
+use crate::deliver::http::Via;
+use crate::deliver::soap::{Soap, TIMEOUT};
 use crate::deliver::{Channel, Hurry, Pace, Report};
 use crate::site::Site;
 

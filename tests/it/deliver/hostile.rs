@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use meterpost::deliver::soap::{Soap, Via};
+use meterpost::deliver::http::Via;
+use meterpost::deliver::soap::Soap;
 use meterpost::deliver::{Hurry, Outgoing};
 use meterpost::outbox::State;
 use meterpost::site::Site;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Once};
 use std::thread;
 
 use meterpost::deliver::Hurry;
-use meterpost::deliver::soap::Via;
+use meterpost::deliver::http::Via;
 use meterpost::outbox::State;
 #[cfg(target_os = "linux")]
 use meterpost::site::Site;
