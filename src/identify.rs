@@ -25,9 +25,13 @@ const DEVICE_IDS: [&[u32]; 3] = [
     &[1, 3, 6, 1, 4, 1, 11, 2, 3, 9, 1, 1, 7, 0],
     &[1, 3, 6, 1, 4, 1, 2435, 2, 3, 9, 1, 1, 7, 0],
 ];
-/// What `generic/printer-mib` asks of every device and has room in the first request: ppmPrinterName, HP's serial number.
-const ASKED_ANYWAY: [&[u32]; 2] =
-    [&[1, 3, 6, 1, 4, 1, 2699, 1, 2, 1, 2, 1, 1, 2, 1], &[1, 3, 6, 1, 4, 1, 11, 2, 3, 9, 4, 2, 1, 1, 3, 3, 0]];
+/// What `generic/printer-mib` asks of every device and has room in the first request: ppmPrinterName, HP's serial number,
+/// hrMemorySize.
+const ASKED_ANYWAY: [&[u32]; 3] = [
+    &[1, 3, 6, 1, 4, 1, 2699, 1, 2, 1, 2, 1, 1, 2, 1],
+    &[1, 3, 6, 1, 4, 1, 11, 2, 3, 9, 4, 2, 1, 1, 3, 3, 0],
+    &[1, 3, 6, 1, 2, 1, 25, 2, 2, 0],
+];
 /// Columns whose first row tells the Printer-MIB's device index: general, markers, supplies, inputs, charsets, alerts.
 const INDEXED: [[u32; 11]; 6] = [
     [1, 3, 6, 1, 2, 1, 43, 5, 1, 1, 1],

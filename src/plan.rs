@@ -16,6 +16,8 @@ pub use answers::Answers;
 pub struct Plan {
     /// Exact objects with their context.
     pub gets: BTreeSet<(String, Oid)>,
+    /// Those of them that the device's key is made of: asked first, so that a device which falls silent is known.
+    pub key: Vec<(String, Oid)>,
     /// Tables.
     pub walks: Vec<Walk>,
 }
@@ -54,6 +56,10 @@ const EXPECT_NAMED: usize = 8;
 /// The Printer-MIB.
 const PRINTER_MIB: [u32; 7] = [1, 3, 6, 1, 2, 1, 43];
 
+/// Fields that a device's key is made of, the best ones first: see [`crate::identify::device_key`].
+pub const KEY_FIELDS: [&str; 4] =
+    ["identity.vendor", "identity.serial_number", "identity.uuid", "network.physical_addresses"];
+
 /// Everything that a mapping wants to know of a device. Nearly every printer is its agent's device 1: that plan is made once
 /// for all devices of a family, which also share its OIDs.
 pub fn plan(pmd: &Pmd, device: u32) -> Arc<Plan> {
@@ -77,7 +83,19 @@ fn planned(pmd: &Pmd, device: u32) -> Plan {
     let mut walks: Vec<Walk> = walks.into_values().collect();
     // a single object of a table that is read anyway is no reason to ask twice
     walks.retain(|walk| !walk.columns.is_empty());
-    Plan { gets, walks }
+    Plan { key: of_key(pmd, device), gets, walks }
+}
+
+/// Exact objects of the fields that a device's key is made of.
+fn of_key(pmd: &Pmd, device: u32) -> Vec<(String, Oid)> {
+    let rules = KEY_FIELDS.iter().filter_map(|field| pmd.fields.get(*field)).flatten();
+    let objects = rules.filter_map(|rule| match &rule.source {
+        Source::Get(oids) => Some((rule.context.as_deref().unwrap_or_default(), oids)),
+        _ => None,
+    });
+    let key: BTreeSet<(String, Oid)> =
+        objects.flat_map(|(context, oids)| oids.iter().map(|oid| (context.to_owned(), oid.oid(device)))).collect();
+    key.into_iter().collect()
 }
 
 /// Fields that a rule or a check names, and those that normalising looks at itself: a `let` that only an extended file

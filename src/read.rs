@@ -1,7 +1,8 @@
 //! Asking a device: who it is, then what the mapping that fits it wants to know, in as few exact requests as possible.
 //!
-//! First contact: one GET identifies; the rows of all tables are learned by speculative GETNEXT (or GETBULK, where the
-//! mapping opts in); exact GETs fetch the rest. What was learned makes the next reading short: only what can have
+//! First contact: one GET identifies; the next asks first what the device is known by for ever. The rows of all tables are
+//! learned by speculative GETNEXT (or GETBULK, where the mapping opts in), and their columns from row to row, which shows
+//! rows that the first column lacks; exact GETs fetch the rest. What was learned makes the next reading short: only what can have
 //! changed is asked again, and everything when the device seems to be another one or reconfigured. One request at a time;
 //! the agent cuts them to size. Whatever was answered before a device falls silent is kept.
 
@@ -28,7 +29,7 @@ use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered, Value, VarBind};
 use bulk::{Request, Want};
 use mapped::{Mapped, mapped};
 pub use poll::Learned;
-use table::{Found, Table};
+use table::{Found, ROWS_MAX, Table};
 
 /// Rounds of learning one table set; a device that still has more rows then is left at what is known.
 const ROUNDS_MAX: usize = 40;
@@ -97,9 +98,11 @@ async fn full<A: Agent>(
     asking.agent.limit(pmd.limits);
     let plan = plan::plan(&pmd, device);
     // a device that falls silent now has been met: what it said is kept, as long as that tells who it is
-    let mut silent = asking.execute(&plan, pmd.limits, &library.words).await.err();
+    let before = learned.map(|learned| &learned.answers);
+    let mut silent = asking.execute(&plan, pmd.limits, &library.words, before).await.err();
     if let (Some(context), None) = (&pmd.context, silent) {
-        silent = asking.execute(&in_context(&plan, context, &asking.answers), pmd.limits, &library.words).await.err();
+        let there = in_context(&plan, context, &asking.answers);
+        silent = asking.execute(&there, pmd.limits, &library.words, before).await.err();
     }
     let cut_short = silent.is_some();
     let known = (identity, asking.answers);
@@ -137,6 +140,12 @@ fn in_context(plan: &Plan, context: &str, answers: &Answers) -> Plan {
         walk.context.is_empty() && !walk.columns.iter().any(|column| answers.column("", column).next().is_some())
     });
     Plan {
+        key: plan
+            .key
+            .iter()
+            .map(|(_, oid)| (context.to_owned(), oid.clone()))
+            .filter(|(_, oid)| missing(oid))
+            .collect(),
         gets: gets.map(|(_, oid)| (context.to_owned(), oid.clone())).collect(),
         walks: walks.map(|walk| plan::Walk { context: context.to_owned(), ..walk.clone() }).collect(),
     }
@@ -236,14 +245,26 @@ impl<'a, A: Agent> Asking<'a, A> {
     }
 
     /// Does what a plan says. What it could not ask, because the device fell silent, is as good as not answered.
-    async fn execute(&mut self, plan: &Plan, limits: Limits, words: &Words) -> Result<(), Unanswered> {
-        let mut tables: Vec<Table> = plan.walks.iter().map(|walk| Table::new(walk, limits.bulk)).collect();
+    /// The tables' rows are looked for from those that were there `before`.
+    async fn execute(
+        &mut self,
+        plan: &Plan,
+        limits: Limits,
+        words: &Words,
+        before: Option<&Answers>,
+    ) -> Result<(), Unanswered> {
+        let indexes = |context: &str, column: &Oid| -> Vec<Vec<u32>> {
+            let cells = before.into_iter().flat_map(|before| before.column(context, column));
+            cells.filter(|(index, _)| !index.is_empty()).map(|(index, _)| index.to_vec()).take(ROWS_MAX).collect()
+        };
+        let table = |walk| Table::new(walk, limits.bulk, |column| indexes(&walk.context, column));
+        let mut tables: Vec<Table> = plan.walks.iter().map(table).collect();
         let done = match self.learn_and_fetch(plan, &mut tables, limits).await {
             Ok(()) => self.fetch_stand_ins(&tables, words).await,
             silent => silent,
         };
         for table in &tables {
-            let mut unasked = if done.is_err() { table.cells() } else { Vec::new() };
+            let mut unasked = if done.is_err() { table.cells_in_doubt() } else { Vec::new() };
             unasked.extend(table.stand_ins(|_, _| done.is_err()));
             self.answers.leave_open(&table.walk.context, table.unknown().into_iter().chain(unasked));
         }
@@ -260,13 +281,17 @@ impl<'a, A: Agent> Asking<'a, A> {
         tables: &mut [Table<'_>],
         limits: Limits,
     ) -> Result<(), Unanswered> {
-        if limits.bulk {
+        if !limits.bulk {
+            self.fetch_key(plan, limits).await?; // by GETBULK all is asked in seven requests, and this is in the last
+        } else {
             let learned = self.learn_by_bulk(tables, limits.varbinds_max).await;
             tables.iter_mut().for_each(Table::follow);
             learned?;
         }
         self.learn(tables).await?;
         tables.iter_mut().for_each(Table::promote_stand_ins);
+        self.learn(tables).await?;
+        tables.iter_mut().for_each(Table::follow_lead);
         self.learn(tables).await?;
         let mut wanted: Vec<(String, Oid)> = plan.gets.iter().cloned().collect();
         for table in tables.iter() {
@@ -282,6 +307,20 @@ impl<'a, A: Agent> Asking<'a, A> {
             table.distrust();
         }
         self.learn(tables).await
+    }
+
+    /// What the device's key is made of, when the first request did not tell it, filled up to one request. From the end: the
+    /// first objects of a maker's tree may come by themselves, when GETNEXT looks for the end of the last table before it.
+    async fn fetch_key(&mut self, plan: &Plan, limits: Limits) -> Result<(), Unanswered> {
+        let is_new = |(context, oid): &&(String, Oid)| self.answers.get(context, oid).is_none();
+        let mut wanted: Vec<(String, Oid)> = plan.key.iter().filter(is_new).cloned().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let is_other = |object: &&(String, Oid)| object.0.is_empty() && !plan.key.contains(object);
+        let room = limits.varbinds_max.saturating_sub(wanted.len());
+        wanted.extend(plan.gets.iter().rev().filter(is_new).filter(is_other).take(room).cloned());
+        self.fetch(&wanted).await
     }
 
     /// Second choices, where the first one turned out to say nothing.

@@ -7,7 +7,7 @@ use super::bulk::Want;
 use crate::plan::Walk;
 use crate::snmp::{Absent, Oid, VarBind};
 
-/// Rows of one table; the walk ends there.
+/// Rows of one table; the walk ends there, whatever a mapping says, and what lies behind counts as not answered.
 pub const ROWS_MAX: usize = 300;
 /// Starts guessed at once, however often the table went on.
 const GUESSES_MAX: usize = 20;
@@ -49,6 +49,12 @@ pub struct Table<'a> {
     pub walk: &'a Walk,
     /// Its columns, in the order of the walk.
     pub columns: Vec<Column>,
+    /// Whether GETBULK brings the cells.
+    bulk: bool,
+    /// Whether the columns are asked from row to row of the lead.
+    follows: bool,
+    /// Where columns that stand in for others were looked behind: a row that only they have is found there.
+    edges: BTreeSet<Oid>,
 }
 
 /// A column being learned.
@@ -63,6 +69,8 @@ pub struct Column {
     cursor: Oid,
     /// Indexes found, in order.
     pub rows: Vec<Vec<u32>>,
+    /// Indexes that it had the last time, in order.
+    known: Vec<Vec<u32>>,
     /// Nothing lies behind the last row.
     pub ended: bool,
     /// There may be rows that were not found, because a GETNEXT got no answer.
@@ -73,16 +81,57 @@ pub struct Column {
 }
 
 impl<'a> Table<'a> {
-    /// Nothing is known yet. With `bulk` every column looks for its own rows, as GETBULK gives them anyway.
-    pub fn new(walk: &'a Walk, bulk: bool) -> Self {
-        let columns = walk.columns.iter().enumerate().map(|(n, base)| Column::new(base, &walk.prefix, bulk || n == 0));
-        let columns = columns.collect();
-        Self { walk, columns }
+    /// Nothing is known yet save the indexes that `known` tells of a column, with its walk's prefix, from the last time. With
+    /// `bulk` every column looks for its own rows, as GETBULK gives them anyway.
+    pub fn new(walk: &'a Walk, bulk: bool, known: impl Fn(&Oid) -> Vec<Vec<u32>>) -> Self {
+        let columns = walk.columns.iter().enumerate().map(|(n, base)| {
+            let column = Column::new(base, &walk.prefix, bulk || n == 0);
+            let behind_base = |index: Vec<u32>| [walk.prefix.as_slice(), &index].concat();
+            let known = if walk.first_only { Vec::new() } else { known(&column.root) };
+            Column { known: known.into_iter().map(behind_base).collect(), ..column }
+        });
+        Self { walk, columns: columns.collect(), bulk, follows: false, edges: BTreeSet::new() }
+    }
+
+    /// From now on the columns are asked from each row of the lead for the next: that costs what exact GETs would, and shows a
+    /// row that the lead lacks. One of them, the witness, looks behind the last row too.
+    pub fn follow_lead(&mut self) {
+        self.follows = !self.bulk;
     }
 
     /// Where GETNEXT shall start next; empty when all is known.
     pub fn starts(&self) -> Vec<Oid> {
-        self.columns.iter().flat_map(|column| column.starts(self.walk)).collect()
+        let settled = self.is_settled();
+        let rows = if settled && self.follows { self.rows() } else { Vec::new() };
+        let witness = self.columns.iter().position(|column| !column.walked && column.is_there());
+        let starts = self.columns.iter().enumerate().flat_map(|(n, column)| {
+            let to_its_end = column.walked || Some(n) == witness;
+            column.starts(self.walk, &rows, to_its_end, settled)
+        });
+        starts.chain(self.edges_unseen()).collect()
+    }
+
+    /// Whether the lead has looked at all its rows.
+    fn is_settled(&self) -> bool {
+        self.columns.iter().find(|column| column.walked && !column.rows.is_empty()).is_some_and(|lead| lead.ended)
+    }
+
+    /// Places where a row may lie that only a column has which stands in for another: behind the last row, and between rows
+    /// that are not neighbours.
+    fn edges_unseen(&self) -> Vec<Oid> {
+        if !self.follows || !self.is_settled() {
+            return Vec::new();
+        }
+        let rows = self.rows();
+        let is_gap = |n: &usize| rows.get(n + 1).is_none_or(|next| !are_neighbours(rows[*n], next));
+        let stand_ins = self.walk.stand_ins.iter().map(|(stand_in, _)| stand_in);
+        let is_apart = |stand_in: &&Oid| self.columns.iter().all(|column| column.base != **stand_in);
+        let edges = stand_ins.filter(is_apart).flat_map(|stand_in| {
+            let before = rows.first().is_some_and(|first| first.last().is_some_and(|last| *last > 1));
+            let gaps = (0..rows.len()).filter(is_gap).map(|n| stand_in.join(rows[n]));
+            before.then(|| stand_in.join(&self.walk.prefix)).into_iter().chain(gaps)
+        });
+        edges.filter(|edge| !self.edges.contains(edge)).collect()
     }
 
     /// Takes what a GETNEXT found.
@@ -100,6 +149,22 @@ impl<'a> Table<'a> {
             };
             column.probes.insert(start.clone(), found);
         }
+        self.take_edge(start, found);
+    }
+
+    /// A row that only a column has which stands in for another: from now on it is a column like the others.
+    fn take_edge(&mut self, start: &Oid, found: &Found) {
+        let of_stand_in = |(stand_in, _): &&(Oid, Oid)| start.is_under(stand_in);
+        let Some((stand_in, _)) = self.walk.stand_ins.iter().find(of_stand_in) else { return };
+        if self.columns.iter().any(|column| column.base == *stand_in) {
+            return;
+        }
+        self.edges.insert(start.clone());
+        let row = found.object().filter(|oid| *oid > start).and_then(|oid| oid.behind(stand_in));
+        let is_new = row.is_some_and(|row| !row.is_empty() && self.rows().iter().all(|known| *known != row));
+        if is_new {
+            self.columns.push(Column::new(stand_in, &self.walk.prefix, true));
+        }
     }
 
     /// Follows the probes; a column whose first row is not the lead's is one of its own, and where the lead is not there
@@ -107,8 +172,7 @@ impl<'a> Table<'a> {
     pub fn advance(&mut self) {
         for column in &mut self.columns {
             column.rounds += 1;
-            let max = if column.walked && !self.walk.first_only { ROWS_MAX } else { 1 };
-            column.advance(max);
+            column.advance(if self.walk.first_only { 1 } else { ROWS_MAX });
         }
         if self.walk.first_only {
             return;
@@ -123,9 +187,18 @@ impl<'a> Table<'a> {
             // the lead is not there: an odd device, of which each column is looked at on its own
             None => self.columns.iter_mut().for_each(|column| column.walked |= !column.rows.is_empty()),
         }
-        for column in self.columns.iter_mut().filter(|column| column.walked) {
-            column.advance(ROWS_MAX);
+        if self.follows && self.is_settled() && self.has_rows_beside_the_lead() {
+            self.distrust();
         }
+    }
+
+    /// Whether a column has a row that the lead has not.
+    fn has_rows_beside_the_lead(&self) -> bool {
+        let Some(lead) = self.columns.iter().find(|column| column.walked && !column.rows.is_empty()) else {
+            return false;
+        };
+        let followers = self.columns.iter().filter(|column| !column.walked);
+        followers.flat_map(|column| &column.rows).any(|row| lead.rows.binary_search(row).is_err())
     }
 
     /// Takes what GETBULK told of columns that lie between a start and the object found behind it: that object is the first
@@ -173,7 +246,7 @@ impl<'a> Table<'a> {
 
     /// How many rows of a column are still to be asked.
     fn rows_wanted(&self, n: usize, lead: Option<usize>) -> usize {
-        let (column, expect) = (&self.columns[n], self.walk.bulk);
+        let (column, expect) = (&self.columns[n], self.columns[n].expected(self.walk));
         let known = column.rows.len();
         if column.ended || (self.walk.first_only && known > 0) {
             return 0;
@@ -235,15 +308,23 @@ impl<'a> Table<'a> {
         cells.collect()
     }
 
-    /// Cells that the learned rows have in the columns that are there.
+    /// Cells that exact GETs are to bring. Without GETBULK they came by GETNEXT, save those that a lost answer kept back.
     pub fn cells(&self) -> Vec<Oid> {
+        self.cells_of(|column| !column.walked && (column.open || (self.bulk && !column.rows.is_empty())))
+    }
+
+    /// Cells that the learned rows may have in the columns that are there, when nobody can ask on.
+    pub fn cells_in_doubt(&self) -> Vec<Oid> {
+        self.cells_of(|column| !column.walked && (column.open || !column.rows.is_empty()))
+    }
+
+    fn cells_of(&self, counts: impl Fn(&Column) -> bool) -> Vec<Oid> {
         if self.walk.first_only {
             return Vec::new();
         }
         let rows = self.rows();
-        let is_there = |column: &&Column| !column.rows.is_empty() || column.open;
-        let there = self.columns.iter().filter(is_there).filter(|column| !column.walked);
-        there.flat_map(|column| rows.iter().map(|row| Oid::common(column.base.join(row).arcs()))).collect()
+        let columns = self.columns.iter().filter(|column| counts(column));
+        columns.flat_map(|column| rows.iter().map(|row| Oid::common(column.base.join(row).arcs()))).collect()
     }
 
     /// What is unknown of it, as it stands: columns that may have rows which were not found, and their cells in the rows
@@ -263,8 +344,8 @@ impl<'a> Table<'a> {
     pub fn distrust(&mut self) {
         for column in self.columns.iter_mut().filter(|column| !column.rows.is_empty()) {
             column.walked = true;
+            column.advance(ROWS_MAX);
         }
-        self.advance();
     }
 }
 
@@ -277,6 +358,7 @@ impl Column {
             base: base.clone(),
             probes: BTreeMap::new(),
             rows: Vec::new(),
+            known: Vec::new(),
             ended: false,
             open: false,
             walked,
@@ -289,15 +371,49 @@ impl Column {
         self.rows.iter().zip(&other.rows).all(|(own, other)| own == other)
     }
 
-    fn starts(&self, walk: &Walk) -> Vec<Oid> {
+    /// Whether it has rows, as far as is known.
+    fn is_there(&self) -> bool {
+        !self.rows.is_empty() || (self.probes.is_empty() && !self.known.is_empty())
+    }
+
+    /// Rows that GETBULK asks for at once.
+    fn expected(&self, walk: &Walk) -> usize {
+        if self.known.is_empty() { walk.bulk } else { self.known.len() }
+    }
+
+    /// Where GETNEXT shall start: at the beginning; then behind the rows that the table has or had, the last one only
+    /// when it looks `to_its_end`; and where nothing is known, at guesses.
+    fn starts(&self, walk: &Walk, rows: &[&Vec<u32>], to_its_end: bool, settled: bool) -> Vec<Oid> {
         let first = self.probes.is_empty();
-        if self.ended || (!first && (!self.walked || walk.first_only)) {
+        if self.ended || (walk.first_only && !first) {
             return Vec::new();
         }
-        let mut starts = vec![self.cursor.clone()];
-        if !self.walked || walk.first_only {
+        let mut starts = Vec::new();
+        if first || self.walked {
+            starts.push(self.cursor.clone());
+        }
+        if walk.first_only {
             return starts;
         }
+        let mut indexes: Vec<&Vec<u32>> = self.known.iter().chain(rows.iter().copied()).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        if !to_its_end {
+            indexes.pop();
+        }
+        let behind = indexes.into_iter().map(|index| self.base.join(index)).filter(|oid| *oid >= self.cursor);
+        let before = starts.len();
+        starts.extend(behind);
+        if self.walked && !settled && starts.len() == before {
+            starts.extend(self.guesses(walk));
+        }
+        starts.retain(|start| !self.probes.contains_key(start));
+        starts.dedup();
+        starts
+    }
+
+    /// Behind the last row found, numbers counted up.
+    fn guesses(&self, walk: &Walk) -> Vec<Oid> {
         let guesses = (walk.expect << self.rounds.min(4)).clamp(1, GUESSES_MAX);
         let (mut index, from) = match self.cursor.behind(&self.base) {
             Some(index) if self.cursor != self.root => match index.split_last() {
@@ -306,39 +422,50 @@ impl Column {
             },
             _ => (walk.guess.clone(), 1),
         };
-        for guess in (from..).take(guesses) {
-            index.push(guess);
-            starts.push(self.base.join(&index));
+        let mut guess = |last| {
+            index.push(last);
+            let guess = self.base.join(&index);
             index.pop();
-        }
-        starts.retain(|start| !self.probes.contains_key(start));
-        starts
+            guess
+        };
+        (from..).take(guesses).map(&mut guess).collect()
     }
 
     fn advance(&mut self, max: usize) {
-        while !self.ended && self.rows.len() < max {
+        while !self.ended {
             let is_lost = |found: &Found| matches!(found, Found::Refused | Found::NoAnswer);
             let known = |(start, found): &(&Oid, &Found)| !is_lost(found) || **start == self.cursor;
             let Some((_, found)) = self.probes.range(..=&self.cursor).rev().find(known) else { return };
             match found {
                 Found::End => self.ended = true,
-                Found::Object(next) if *next > self.cursor => {
+                // nobody looks on: what is not seen is told as not answered
+                Found::Object(_) if self.rows.len() >= ROWS_MAX => (self.ended, self.open) = (true, true),
+                Found::Object(next) if *next > self.cursor && self.rows.len() < max => {
                     self.cursor = next.clone();
                     self.rows.push(next.behind(&self.base).unwrap_or_default().to_vec());
                 }
                 Found::Object(_) => return,
-                Found::Refused if !self.rows.is_empty() => self.ended = true,
                 Found::Refused | Found::NoAnswer => {
                     // what lies right behind cannot be told; what lies behind a later start perhaps can
-                    self.open = true;
-                    let mut later = self.probes.range(&self.cursor..).filter(|(_, found)| !is_lost(found));
-                    match later.next().map(|(start, _)| start.clone()) {
+                    let is_refused = *found == Found::Refused && !self.rows.is_empty();
+                    let helps = |found: &Found| found.object().is_some() || !(is_refused || is_lost(found));
+                    let later = self.probes.range(&self.cursor..).find(|(_, found)| helps(found));
+                    let later = later.map(|(start, _)| start.clone());
+                    self.open |= !is_refused || later.is_some();
+                    match later {
                         Some(start) => self.cursor = start,
                         None => self.ended = true,
                     }
                 }
             }
         }
-        self.ended |= self.rows.len() >= ROWS_MAX;
+    }
+}
+
+/// Whether no row can lie between two of a table.
+fn are_neighbours(row: &[u32], next: &[u32]) -> bool {
+    match (row.split_last(), next.split_last()) {
+        (Some((last, stem)), Some((next, next_stem))) => stem == next_stem && last.checked_add(1) == Some(*next),
+        _ => false,
     }
 }

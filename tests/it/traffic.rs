@@ -137,7 +137,7 @@ fn by_getbulk() -> Library {
 fn a_typical_mfp_is_read_and_polled_in_few_requests() {
     let (_running, address) = typical_mfp(1);
     let library = Library::builtin();
-    let first = check(address, &library, None, 12, 12.0);
+    let first = check(address, &library, None, 12, 12.5);
     assert!(first.full);
     let again = check(address, &library, Some(&first.learned), 4, 3.7);
     assert!(!again.full);
@@ -146,7 +146,7 @@ fn a_typical_mfp_is_read_and_polled_in_few_requests() {
 #[test]
 fn by_getbulk_a_typical_mfp_is_read_in_fewer_requests_and_says_the_same() {
     let (_running, address) = typical_mfp(2);
-    let without = check(address, &Library::builtin(), None, 12, 12.0);
+    let without = check(address, &Library::builtin(), None, 12, 12.5);
     let with = check(address, &by_getbulk(), None, 8, 7.5);
     check_same(&with.reading, &without.reading, "the typical MFP");
 }
