@@ -13,7 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -25,9 +25,9 @@ use crate::normalise::text;
 use crate::plan::{self, Answers, Plan};
 use crate::pmd::words::Words;
 use crate::pmd::{Choice, Library, guard};
-use crate::snmp::{Absent, Agent, Limits, Oid, Unanswered, Value, VarBind};
+use crate::snmp::{Absent, Agent, Answer, Limits, Oid, Unanswered, Value, VarBind};
 use bulk::{Request, Want};
-use mapped::{Mapped, mapped};
+use mapped::{Manner, mapped};
 pub use poll::Learned;
 use table::{Found, ROWS_MAX, Table};
 
@@ -105,21 +105,17 @@ async fn full<A: Agent>(
         silent = asking.execute(&there, pmd.limits, &library.words, before).await.err();
     }
     let cut_short = silent.is_some();
-    let known = (identity, asking.answers);
-    let Mapped { reading, winners, identity, mut answers } =
-        mapped(&pmd, library, known, address, now, cut_short).await;
-    if let Some(why) = silent.filter(|_| is_nobody(&reading)) {
-        return Err(why.into());
-    }
     // what fell silent only now may be there the next time: nothing is to be concluded from it
-    let newly_silent = answers.iter().any(|(context, oid, answer)| {
+    let newly_silent = asking.answers.iter().any(|(context, oid, answer)| {
         matches!(answer, Err(Absent::NoAnswer)) && !learned.is_some_and(|before| before.was_silent(context, oid))
     });
     let full_at = Some(now).filter(|_| !cut_short && !newly_silent);
-    if cut_short {
-        answers.forget_silent();
+    let known = (identity, asking.answers);
+    let manner = Manner { read_at: now, cut_short, full_at };
+    let (reading, learned) = mapped(&pmd, library, known, address, manner).await;
+    if let Some(why) = silent.filter(|_| is_nobody(&reading)) {
+        return Err(why.into());
     }
-    let learned = Learned::of(&pmd, &identity, answers, &winners, full_at);
     Ok(DeviceRead { reading, learned, choice, full: true })
 }
 
@@ -151,12 +147,17 @@ fn in_context(plan: &Plan, context: &str, answers: &Answers) -> Plan {
     }
 }
 
-/// The same objects, each once, in the order in which they first come. They come in sorted pieces, so sorting them is quicker
-/// than to look each one up.
-fn unique<'a>(oids: impl Iterator<Item = &'a Oid>) -> Vec<Oid> {
+/// The objects that are not `known`, each once, in the order in which they first come. They come in sorted pieces, so sorting
+/// them and walking along what is known, which is sorted too, is quicker than to look each one up.
+fn missing<'a>(oids: impl Iterator<Item = &'a Oid>, known: &[(Oid, Answer)]) -> Vec<Oid> {
     let mut placed: Vec<(usize, &Oid)> = oids.enumerate().collect();
     placed.sort_by_key(|(_, oid)| *oid);
     placed.dedup_by(|later, earlier| later.1 == earlier.1);
+    let mut known = known.iter().map(|(oid, _)| oid).peekable();
+    placed.retain(|(_, oid)| {
+        while known.next_if(|known| known < oid).is_some() {}
+        known.peek() != Some(oid)
+    });
     placed.sort_unstable_by_key(|(place, _)| *place);
     placed.into_iter().map(|(_, oid)| oid.clone()).collect()
 }
@@ -201,8 +202,8 @@ impl<'a, A: Agent> Asking<'a, A> {
 
     /// Exact objects that are not known yet.
     async fn get(&mut self, context: &str, oids: &[Oid]) -> Result<(), Unanswered> {
-        let is_new = |oid: &Oid| guard::refused(oid, false).is_none() && self.answers.get(context, oid).is_none();
-        let oids = unique(oids.iter().filter(|oid| is_new(oid)));
+        let oids = missing(oids.iter(), self.answers.within(context));
+        let oids: Vec<Oid> = oids.into_iter().filter(|oid| guard::refused(oid, false).is_none()).collect();
         if oids.is_empty() {
             return Ok(());
         }
@@ -293,18 +294,17 @@ impl<'a, A: Agent> Asking<'a, A> {
         self.learn(tables).await?;
         tables.iter_mut().for_each(Table::follow_lead);
         self.learn(tables).await?;
-        let mut wanted: Vec<(String, Oid)> = plan.gets.iter().cloned().collect();
-        for table in tables.iter() {
+        let cells: Vec<Vec<Oid>> = tables.iter().map(Table::cells).collect();
+        let gets = plan.gets.iter().map(|(context, oid)| (context.as_str(), oid.clone()));
+        let of_tables = tables.iter().zip(&cells).flat_map(|(table, cells)| {
             let alone = table.stand_ins(|column, _| !table.has(column));
-            wanted.extend(table.cells().into_iter().chain(alone).map(|oid| (table.walk.context.clone(), oid)));
-        }
-        self.fetch(&wanted).await?;
-        let holes = |table: &Table, answers: &Answers| {
-            let absent = |oid: &Oid| matches!(answers.get(&table.walk.context, oid), Some(Err(Absent::NoSuchInstance)));
-            table.cells().iter().any(absent)
-        };
-        for table in tables.iter_mut().filter(|table| holes(table, &self.answers)) {
-            table.distrust();
+            cells.iter().cloned().chain(alone).map(|oid| (table.walk.context.as_str(), oid))
+        });
+        self.fetch(gets.chain(of_tables)).await?;
+        for (table, cells) in tables.iter_mut().zip(cells) {
+            if self.has_holes(&table.walk.context, &cells) {
+                table.distrust();
+            }
         }
         self.learn(tables).await
     }
@@ -320,7 +320,15 @@ impl<'a, A: Agent> Asking<'a, A> {
         let is_other = |object: &&(String, Oid)| object.0.is_empty() && !plan.key.contains(object);
         let room = limits.varbinds_max.saturating_sub(wanted.len());
         wanted.extend(plan.gets.iter().rev().filter(is_new).filter(is_other).take(room).cloned());
-        self.fetch(&wanted).await
+        self.fetch(wanted.iter().map(|(context, oid)| (context.as_str(), oid.clone()))).await
+    }
+
+    /// Whether some of these objects are not there.
+    fn has_holes(&self, context: &str, cells: &[Oid]) -> bool {
+        let absent = |answer: &Answer| matches!(answer, Err(Absent::NoSuchInstance));
+        let absent = self.answers.within(context).iter().filter(|(_, answer)| absent(answer));
+        let absent: Vec<&Oid> = absent.map(|(oid, _)| oid).collect();
+        !absent.is_empty() && cells.iter().any(|cell| absent.binary_search(&cell).is_ok())
     }
 
     /// Second choices, where the first one turned out to say nothing.
@@ -335,9 +343,9 @@ impl<'a, A: Agent> Asking<'a, A> {
                 Some((_, Ok(_))) => false,
                 Some((_, Err(_))) | None => true,
             };
-            wanted.extend(table.stand_ins(says_nothing).into_iter().map(|oid| (context.clone(), oid)));
+            wanted.extend(table.stand_ins(says_nothing).into_iter().map(|oid| (context.as_str(), oid)));
         }
-        self.fetch(&wanted).await
+        self.fetch(wanted).await
     }
 
     /// Objects that were not asked, because the device fell silent.
@@ -349,10 +357,13 @@ impl<'a, A: Agent> Asking<'a, A> {
         }
     }
 
-    async fn fetch(&mut self, wanted: &[(String, Oid)]) -> Result<(), Unanswered> {
-        let contexts: BTreeSet<&String> = wanted.iter().map(|(context, _)| context).collect();
-        for context in contexts {
-            let oids: Vec<Oid> = wanted.iter().filter(|(c, _)| c == context).map(|(_, oid)| oid.clone()).collect();
+    /// Exact objects, each with its context.
+    async fn fetch<'b>(&mut self, wanted: impl IntoIterator<Item = (&'b str, Oid)>) -> Result<(), Unanswered> {
+        let mut by_context: BTreeMap<&str, Vec<Oid>> = BTreeMap::new();
+        for (context, oid) in wanted {
+            by_context.entry(context).or_default().push(oid);
+        }
+        for (context, oids) in by_context {
             self.get(context, &oids).await?;
         }
         Ok(())

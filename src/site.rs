@@ -338,7 +338,7 @@ impl Site {
 
     /// Begins to seal what a sweep brings.
     pub fn sealer(&self, terms: Terms) -> Result<Sealer<'_>, SiteError> {
-        Ok(Sealer::new(&self.store, self.unlocked()?, terms))
+        Sealer::new(&self.store, self.unlocked()?, terms)
     }
 
     /// The XML of the batches that these readings would make, byte for byte but for ids and random bytes: the same steps
@@ -350,7 +350,7 @@ impl Site {
         end: &SweepEnd,
         now: Timestamp,
     ) -> Result<Vec<String>, SiteError> {
-        let mut sealer = Sealer::preview(&self.store, self.unlocked()?, terms);
+        let mut sealer = Sealer::preview(&self.store, self.unlocked()?, terms)?;
         gathered.into_iter().try_for_each(|one| sealer.push(one, now))?;
         sealer.show(end, now)
     }

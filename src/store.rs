@@ -35,7 +35,7 @@ const APPLICATION_ID: i32 = 0x6d70_7374;
 const BUSY: Duration = Duration::from_secs(10);
 
 /// Each step brings the file from `user_version` n to n + 1. Added, never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("store/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("store/0001_first.sql"), include_str!("store/0002_rows_in_order.sql")];
 
 /// File systems whose locks or shared memory do not carry WAL.
 const NETWORK_FILE_SYSTEMS: [&str; 12] = [
@@ -230,6 +230,12 @@ impl Tx<'_> {
     /// A small fact kept in clear: the site's UUID, the next sequence. Never a secret, never about a device.
     pub fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
         self.row("SELECT value FROM fact WHERE name = ?1", [name], |row| row.get(0))
+    }
+
+    /// Names of the small facts that begin so.
+    pub fn facts_beginning(&self, beginning: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT name FROM fact WHERE substr(name, 1, length(?1)) = ?1";
+        self.rows(sql, [beginning], |row| row.get(0))
     }
 
     /// Keeps a small fact.
@@ -455,7 +461,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let connection = store.connection.lock().unwrap();
-        for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("auto_vacuum", 2), ("user_version", 1)] {
+        for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("auto_vacuum", 2), ("user_version", 2)] {
             let found: i64 = connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap();
             assert_eq!(found, value, "{pragma}");
         }
@@ -477,8 +483,32 @@ mod tests {
         let message = Store::open(dir.path()).unwrap_err().to_string();
         assert_eq!(
             message,
-            "`meterpost.db` was written by a newer meterpost (tables 99, this program knows 1); update the program"
+            "`meterpost.db` was written by a newer meterpost (tables 99, this program knows 2); update the program"
         );
+    }
+
+    #[test]
+    fn a_store_of_the_first_version_keeps_its_devices_and_their_addresses() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut before = Connection::open(dir.path().join(FILE)).unwrap();
+        before.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        before.pragma_update(None, "foreign_keys", 1).unwrap();
+        let step = before.transaction().unwrap();
+        step.execute_batch(MIGRATIONS[0]).unwrap();
+        step.execute_batch("INSERT INTO device VALUES ('d', x'01', 5); INSERT INTO address VALUES ('a', 'd')").unwrap();
+        step.pragma_update(None, "user_version", 1).unwrap();
+        step.commit().unwrap();
+        drop(before);
+        let store = Store::open(dir.path()).unwrap();
+        let sql = "SELECT hex(sealed), seen FROM address JOIN device ON device.name = address.device";
+        let found = |tx: &Tx<'_>| tx.row(sql, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
+        assert_eq!(store.read(found).unwrap(), Some(("01".to_owned(), 5)));
+        // an address still goes with its device
+        let forgotten = store.write(|tx| {
+            tx.execute("DELETE FROM device", [])?;
+            tx.row("SELECT count(*) FROM address", [], |row| row.get::<_, i64>(0))
+        });
+        assert_eq!(forgotten.unwrap(), Some(0));
     }
 
     #[test]

@@ -51,9 +51,14 @@ impl Answers {
 
     /// The cells of a column that were asked, with or without a value.
     pub fn under<'a>(&'a self, context: &str, column: &'a Oid) -> impl Iterator<Item = (&'a [u32], &'a Answer)> + 'a {
-        let objects = self.contexts.get(context).map_or(&[][..], Vec::as_slice);
+        let objects = self.within(context);
         let from = objects.partition_point(|(oid, _)| oid < column);
         objects[from..].iter().map_while(move |(oid, answer)| Some((oid.behind(column)?, answer)))
+    }
+
+    /// Everything in a context, in walk order.
+    pub fn within(&self, context: &str) -> &[(Oid, Answer)] {
+        self.contexts.get(context).map_or(&[], Vec::as_slice)
     }
 
     /// Everything, context by context.
@@ -107,11 +112,14 @@ impl Answers {
         answers: impl IntoIterator<Item = (Oid, Answer)>,
         replaces: impl Fn(&Answer, &Answer) -> bool,
     ) {
+        let mut newer: Vec<(Oid, Answer)> = answers.into_iter().collect();
+        if newer.is_empty() {
+            return;
+        }
         let objects = match self.contexts.get_mut(context) {
             Some(objects) => objects,
             None => self.contexts.entry(context.to_owned()).or_default(),
         };
-        let mut newer: Vec<(Oid, Answer)> = answers.into_iter().collect();
         newer.sort_by(|(a, _), (b, _)| a.cmp(b));
         // each request brings a few: what is known already is moved as it stands, not looked at again
         let mut older = std::mem::take(objects).into_iter();

@@ -7,37 +7,43 @@ use jiff::Timestamp;
 use meterpost_wire::Reading;
 use tokio::sync::Semaphore;
 
+use super::Learned;
 use crate::identify::Identity;
-use crate::normalise::{self, Subject, Winner};
+use crate::normalise::{self, Subject};
 use crate::plan::Answers;
 use crate::pmd::{Library, Pmd};
 
 /// One device is mapped at a time; the others keep their answers and their place among the devices in flight.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// What was made of a device's answers, with what it was made of.
-pub(super) struct Mapped {
-    pub reading: Reading,
-    pub winners: Vec<Winner>,
-    pub identity: Identity,
-    pub answers: Answers,
+/// When and how completely a device was read.
+#[derive(Clone, Copy)]
+pub(super) struct Manner {
+    pub read_at: Timestamp,
+    /// Whether some objects were not asked or not answered because it fell silent: nothing is to be concluded from that.
+    pub cut_short: bool,
+    /// When everything was last read and answered, this time included.
+    pub full_at: Option<Timestamp>,
 }
 
-/// Makes the reading on a thread that may compute.
+/// Makes the reading, and what it teaches, on a thread that may compute.
 pub(super) async fn mapped(
     pmd: &Arc<Pmd>,
     library: &Library,
-    (identity, answers): (Identity, Answers),
+    (identity, mut answers): (Identity, Answers),
     address: &str,
-    read_at: Timestamp,
-    cut_short: bool,
-) -> Mapped {
+    Manner { read_at, cut_short, full_at }: Manner,
+) -> (Reading, Learned) {
     let (pmd, words, pack, address) = (Arc::clone(pmd), Arc::clone(&library.words), library.pack, address.to_owned());
     let _turn = TURN.acquire().await;
     let made = tokio::task::spawn_blocking(move || {
         let subject = Subject { address: &address, read_at, pack, cut_short };
         let (reading, winners) = normalise::normalise(&pmd, &identity, &answers, &words, &subject);
-        Mapped { reading, winners, identity, answers }
+        if cut_short {
+            answers.forget_silent();
+        }
+        let learned = Learned::of(&pmd, &identity, answers, &winners, full_at);
+        (reading, learned)
     });
     match made.await.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(mapped) => mapped,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::mapped::{Mapped, mapped};
+use super::mapped::{Manner, mapped};
 use super::table::{Found, ROWS_MAX};
 use super::{Asking, DeviceRead, NotRead};
 use crate::identify::{self, Identity};
@@ -51,7 +51,7 @@ impl Learned {
         winners: &[Winner],
         full_at: Option<Timestamp>,
     ) -> Self {
-        let mut changing = BTreeSet::new();
+        let mut changing: Vec<(&str, &Oid)> = Vec::new();
         let mut proofs: [Vec<(String, Oid)>; PROOFS.len()] = Default::default();
         for winner in winners {
             let proof = PROOFS.iter().position(|proof| winner.section.is_none() && *proof == winner.name);
@@ -59,19 +59,22 @@ impl Learned {
             for oid in winner.oids.iter().filter(|_| proof.is_some() || is_changing) {
                 let context = context_of(&answers, oid);
                 if let Some(proof) = proof {
-                    proofs[proof].push((context.clone(), oid.clone()));
+                    proofs[proof].push((context.to_owned(), oid.clone()));
                 }
                 if is_changing {
-                    changing.insert((context, oid.clone()));
+                    changing.push((context, oid));
                 }
             }
         }
+        changing.sort_unstable();
+        changing.dedup();
+        let changing = changing.into_iter().map(|(context, oid)| (context.to_owned(), oid.clone())).collect();
         proofs[PROOFS.len() - 1].truncate(1); // the key is made of the first MAC alone
         Self {
             pmd: pmd.name.to_string(),
             device: identity.device,
             full_at,
-            changing: changing.into_iter().collect(),
+            changing,
             proofs: proofs.into_iter().find(|objects| !objects.is_empty()).unwrap_or_default(),
             answers,
         }
@@ -100,13 +103,13 @@ fn is_checked(pmd: &Pmd, field: &str) -> bool {
     pmd.checks.iter().any(|check| check.parts.iter().chain(&check.optional).any(|part| part == field))
 }
 
-fn context_of(answers: &Answers, oid: &Oid) -> String {
+fn context_of<'a>(answers: &'a Answers, oid: &Oid) -> &'a str {
     // Nearly always; looking through all answers for each object costs a tenth of a reading's CPU.
     if answers.value("", oid).is_some() {
-        return String::new();
+        return "";
     }
     let named = answers.iter().find(|(_, known, answer)| *known == oid && answer.is_ok());
-    named.map(|(context, _, _)| context.to_owned()).unwrap_or_default()
+    named.map(|(context, ..)| context).unwrap_or_default()
 }
 
 /// Reads what can have changed. `None` when it is no longer the device that was learned: all must be read. A device that
@@ -137,7 +140,7 @@ pub(super) async fn again<A: Agent>(
     // the cells of known alerts come with the rest, as if nothing changed; GETNEXT tells whether it did
     let alerts = alert_walks(&pmd, learned);
     let tails = tails(&pmd, learned);
-    let mut silent = asking.fetch(&wanted).await.err();
+    let mut silent = asking.fetch(wanted.iter().map(|(context, oid)| (context.as_str(), oid.clone()))).await.err();
     if silent.is_none() {
         silent = find_rows(&mut asking, &alerts, &tails, &learned.answers).await.err();
     }
@@ -173,15 +176,11 @@ pub(super) async fn again<A: Agent>(
     if choice.pmd.name != pmd.name {
         return Ok(None);
     }
-    let Mapped { mut reading, winners, identity, mut answers } =
-        mapped(&pmd, library, (identity, answers), address, now, cut_short).await;
+    let manner = Manner { read_at: now, cut_short, full_at: Some(full_at).filter(|_| !lost) };
+    let (mut reading, learned) = mapped(&pmd, library, (identity, answers), address, manner).await;
     // not asked, so not told again: they come with the weekly full reading
     reading.capabilities = None;
     reading.gaps.retain(|gap| !gap.field.starts_with("capabilities."));
-    if cut_short {
-        answers.forget_silent();
-    }
-    let learned = Learned::of(&pmd, &identity, answers, &winners, Some(full_at).filter(|_| !lost));
     Ok(Some(DeviceRead { reading, learned, choice, full: false }))
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::bulk::Want;
 use crate::plan::Walk;
+use crate::snmp::oid::starts_with;
 use crate::snmp::{Absent, Oid, VarBind};
 
 /// Rows of one table; the walk ends there, whatever a mapping says, and what lies behind counts as not answered.
@@ -138,7 +139,7 @@ impl<'a> Table<'a> {
     pub fn take(&mut self, start: &Oid, found: &Found) {
         // all columns are of one entry: nearly every start is another table's
         let entry = self.walk.columns.first().and_then(|column| column.arcs().split_last());
-        if entry.is_none_or(|(_, entry)| !start.arcs().starts_with(entry)) {
+        if entry.is_none_or(|(_, entry)| !starts_with(start.arcs(), entry)) {
             return;
         }
         for column in self.columns.iter_mut().filter(|column| start.is_under(&column.root)) {
@@ -303,7 +304,7 @@ impl<'a> Table<'a> {
     pub fn stand_ins(&self, says_nothing: impl Fn(&Oid, &[u32]) -> bool) -> Vec<Oid> {
         let rows = self.rows();
         let cells = self.walk.stand_ins.iter().flat_map(|(stand_in, column)| {
-            rows.iter().filter(|row| says_nothing(column, row)).map(|row| stand_in.join(row))
+            rows.iter().filter(|row| says_nothing(column, row)).map(|row| stand_in.common_join(row))
         });
         cells.collect()
     }
@@ -324,7 +325,7 @@ impl<'a> Table<'a> {
         }
         let rows = self.rows();
         let columns = self.columns.iter().filter(|column| counts(column));
-        columns.flat_map(|column| rows.iter().map(|row| Oid::common(column.base.join(row).arcs()))).collect()
+        columns.flat_map(|column| rows.iter().map(|row| column.base.common_join(row))).collect()
     }
 
     /// What is unknown of it, as it stands: columns that may have rows which were not found, and their cells in the rows
@@ -334,9 +335,13 @@ impl<'a> Table<'a> {
         let lead_is_known = self.lead().is_some_and(|lead| is_known(&self.columns[lead]) && !self.columns[lead].open);
         let follows = |column: &Column| !column.walked && !column.rows.is_empty();
         let is_open = |column: &&Column| column.open || !(is_known(column) || follows(column) && lead_is_known);
+        let open: Vec<&Column> = self.columns.iter().filter(is_open).collect();
+        if open.is_empty() {
+            return Vec::new();
+        }
         let rows: BTreeSet<&Vec<u32>> = self.columns.iter().flat_map(|column| &column.rows).collect();
-        let open = self.columns.iter().filter(is_open);
-        open.flat_map(|column| std::iter::once(column.base.clone()).chain(rows.iter().map(|row| column.base.join(row))))
+        open.into_iter()
+            .flat_map(|column| std::iter::once(column.base.clone()).chain(rows.iter().map(|row| column.base.join(row))))
             .collect()
     }
 
@@ -401,7 +406,7 @@ impl Column {
         if !to_its_end {
             indexes.pop();
         }
-        let behind = indexes.into_iter().map(|index| self.base.join(index)).filter(|oid| *oid >= self.cursor);
+        let behind = indexes.into_iter().map(|index| self.base.common_join(index)).filter(|oid| *oid >= self.cursor);
         let before = starts.len();
         starts.extend(behind);
         if self.walked && !settled && starts.len() == before {
@@ -424,7 +429,7 @@ impl Column {
         };
         let mut guess = |last| {
             index.push(last);
-            let guess = self.base.join(&index);
+            let guess = self.base.common_join(&index);
             index.pop();
             guess
         };

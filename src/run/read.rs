@@ -21,7 +21,7 @@ use crate::cli::Failure;
 use crate::clock;
 use crate::config::Config;
 use crate::gather::bar::Bar;
-use crate::gather::{self, Found, Printer, Reader, Unread};
+use crate::gather::{self, Found, Lessons, Printer, Reader, Unread};
 use crate::memory::{Known, Reached};
 use crate::outbox::Event;
 use crate::pmd::Library;
@@ -73,8 +73,25 @@ pub enum End {
 /// What the taker of a gathering is told: any number of devices, then how it ended. A channel that closes without an end
 /// was cut off.
 enum Told {
-    Device(Box<Gathered>),
+    Device(Box<DeviceRead>),
     Ended(Ended),
+}
+
+/// A device as its reading ended.
+struct DeviceRead {
+    reading: Reading,
+    address: SocketAddr,
+    credential: String,
+    lessons: Option<Lessons>,
+}
+
+impl From<DeviceRead> for Gathered {
+    /// Writes down what the device taught: work for the thread that seals, not for the one that asks.
+    fn from(DeviceRead { reading, address, credential, lessons }: DeviceRead) -> Self {
+        let learned = lessons.map(|lessons| lessons.to_text()).unwrap_or_default();
+        let reached = Reached { address: address.ip().to_string(), port: address.port(), credential, learned };
+        Self { reading, reached: Some(reached) }
+    }
 }
 
 /// What is known when the sweeps have ended.
@@ -141,12 +158,12 @@ pub async fn preview(
     let plans = plans(config, &circumstances.config_dir)?;
     let terms = terms(config, site, circumstances, started_at)?;
     let (tell, mut told) = mpsc::channel(WAITING_MAX);
-    let mut gathered = Vec::new();
+    let mut gathered: Vec<Gathered> = Vec::new();
     let mut ended = None;
     let taking = async {
         while let Some(told) = told.recv().await {
             match told {
-                Told::Device(device) => gathered.push(*device),
+                Told::Device(device) => gathered.push(Gathered::from(*device)),
                 Told::Ended(end) => ended = Some(end),
             }
         }
@@ -173,7 +190,7 @@ fn seal(site: &Site, terms: Terms, mut told: mpsc::Receiver<Told>) -> Result<(Op
         match told {
             Told::Device(device) => {
                 read.insert(device.reading.key.clone());
-                sealer.push(*device, clock::now())?;
+                sealer.push((*device).into(), clock::now())?;
             }
             Told::Ended(ended) => {
                 for device in unanswered(site, &ended, &read, started_at)? {
@@ -370,9 +387,7 @@ async fn tell_device(
     let Printer { address, credential, reading: Some(reading), lessons, .. } = *printer else { return true };
     // without a taker the error of the sealing says why
     let Ok(place) = tell.reserve().await else { return true };
-    let learned = lessons.map(|lessons| lessons.to_text()).unwrap_or_default();
-    let reached = Reached { address: address.ip().to_string(), port: address.port(), credential, learned };
-    place.send(Told::Device(Box::new(Gathered { reading, reached: Some(reached) })));
+    place.send(Told::Device(Box::new(DeviceRead { reading, address, credential, lessons })));
     true
 }
 

@@ -1,7 +1,7 @@
 //! From readings to queued batches: compare with what is known, apply the field policy, cut to size, seal, queue. Each
 //! batch is one transaction with the memory of its devices.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -23,6 +23,9 @@ const HEALTH_ERRORS_S: i64 = 86_400;
 
 /// Errors that a batch's health tells at most.
 const HEALTH_ERRORS: u32 = 8;
+
+/// What the facts about serials begin with that several devices have.
+const SHARED_SERIAL: &str = "shared_serial ";
 
 const NOT_SEALED: &str = "sweeps_not_sealed";
 
@@ -72,6 +75,8 @@ pub struct Sealer<'a> {
     draft: Draft<Remembered>,
     /// Keys of this run with their MACs, to tell a device with two addresses from two devices with one serial.
     seen: HashMap<String, Vec<String>>,
+    /// Serials that several devices have, by their names in the store. Nobody else changes them while a run has its lock.
+    shared: HashSet<String>,
     part: u32,
     summary: Summary,
     /// Groups that wait for a preview to end; `None` when sealing.
@@ -93,13 +98,15 @@ struct Remembered {
 }
 
 impl<'a> Sealer<'a> {
-    pub(super) fn new(store: &'a Store, unlocked: &'a Unlocked, terms: Terms) -> Self {
+    pub(super) fn new(store: &'a Store, unlocked: &'a Unlocked, terms: Terms) -> Result<Self, SiteError> {
+        let shared = store.read(|tx| tx.facts_beginning(SHARED_SERIAL))?.into_iter().collect();
         let (draft, seen, summary) = (Draft::default(), HashMap::new(), Summary::default());
-        Self { store, unlocked, terms, draft, seen, part: 0, summary, held: None, counted: false, gone: Vec::new() }
+        let (part, held, counted, gone) = (0, None, false, Vec::new());
+        Ok(Self { store, unlocked, terms, draft, seen, shared, part, summary, held, counted, gone })
     }
 
-    pub(super) fn preview(store: &'a Store, unlocked: &'a Unlocked, terms: Terms) -> Self {
-        Self { held: Some(Vec::new()), ..Self::new(store, unlocked, terms) }
+    pub(super) fn preview(store: &'a Store, unlocked: &'a Unlocked, terms: Terms) -> Result<Self, SiteError> {
+        Ok(Self { held: Some(Vec::new()), ..Self::new(store, unlocked, terms)? })
     }
 
     /// Takes one reading; seals and queues the batch before it when that is full.
@@ -217,8 +224,8 @@ impl<'a> Sealer<'a> {
             return Ok(());
         };
         let by_mac = format!("mac:{first_mac}");
-        let shared = format!("shared_serial {}", self.unlocked.keyring.names().look_up(&reading.key));
-        if self.store.read(|tx| tx.fact(&shared))?.is_some() {
+        let shared = format!("{SHARED_SERIAL}{}", self.unlocked.keyring.names().look_up(&reading.key));
+        if self.shared.contains(&shared) {
             reading.key = by_mac;
             return Ok(());
         }
@@ -228,6 +235,7 @@ impl<'a> Sealer<'a> {
         }
         if self.held.is_none() {
             self.store.write(|tx| tx.set_fact(&shared, "yes"))?;
+            self.shared.insert(shared);
         }
         let first = format!("mac:{}", others[0]);
         let names = self.unlocked.keyring.names();

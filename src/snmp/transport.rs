@@ -225,15 +225,26 @@ struct Device {
 
 struct State {
     next_id: u16,
+    /// Where the next wait stands within its spread. Begins at random and is stepped: asking the system is a call each time.
+    dice: u8,
     patience: Patience,
     attempts: u32,
     traffic: Traffic,
+}
+
+impl State {
+    /// Every byte comes once in 256 waits (a full period by Hull and Dobell's rule).
+    fn roll(&mut self) -> u8 {
+        self.dice = self.dice.wrapping_mul(5).wrapping_add(113);
+        self.dice
+    }
 }
 
 impl Link {
     /// A link to a device; `rtt` is what the sweep measured, `first` the first wait without it.
     pub fn new(sockets: &Sockets, peer: SocketAddr, rtt: Option<Duration>, first: Duration) -> Self {
         let (sender, inbox) = mpsc::channel(INBOX);
+        let [low, high, dice] = clock::random_bytes();
         let socket = sockets.of(peer.ip()).cloned();
         let local = socket.as_ref().and_then(|socket| socket.local_addr().ok());
         Self {
@@ -245,7 +256,8 @@ impl Link {
                 inbox: tokio::sync::Mutex::new(inbox),
                 sender,
                 state: Mutex::new(State {
-                    next_id: u16::from_le_bytes(clock::random_bytes()) & 0x7fff,
+                    next_id: u16::from_le_bytes([low, high]) & 0x7fff,
+                    dice,
                     patience: Patience::new(rtt, first),
                     attempts: ATTEMPTS,
                     traffic: Traffic::default(),
@@ -353,8 +365,7 @@ impl async_snmp::Transport for Link {
         for attempt in 0..attempts {
             self.transmit(data).await?;
             let sent = Instant::now();
-            let [dice] = clock::random_bytes();
-            let until = sent + patience.wait(attempt, dice);
+            let until = sent + patience.wait(attempt, self.state().roll());
             while let Ok(Some(answer)) = tokio::time::timeout_at(until, inbox.recv()).await {
                 if registration.evaluate_response_identity(&answer, true) == ResponseIdentity::Reject {
                     device.shared.unexpected.fetch_add(1, Relaxed);
