@@ -16,6 +16,7 @@ mod snmp;
 mod sweep;
 mod tidy;
 mod traffic;
+mod traps;
 mod walks;
 
 #[path = "../../examples/fleet/simulator.rs"]
