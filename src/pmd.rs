@@ -30,6 +30,8 @@ use words::Words;
 
 /// The file that every chain ends in.
 pub const GENERIC: &str = "generic/printer-mib";
+/// The file for devices that no other is for, where the library has it; else it is the one that every chain ends in.
+pub const UNKNOWN: &str = "generic/unknown";
 /// Bytes of a mapping file; a longer one is left out.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
 /// Files in one chain of `extends`.
@@ -186,7 +188,7 @@ impl Library {
                 _ => faults.push(fault),
             }
         }
-        let generic = pmds.get(GENERIC).cloned().unwrap_or_else(|| Arc::new(Pmd::empty(GENERIC)));
+        let generic = pmds.get(UNKNOWN).or(pmds.get(GENERIC)).cloned().unwrap_or_else(|| Arc::new(Pmd::empty(GENERIC)));
         Self { pmds, generic, words: Arc::new(words), pack: 0, faults }
     }
 
@@ -201,7 +203,8 @@ impl Library {
     }
 
     /// The mapping for a device: the longest beginning of sysObjectID first, among equals a file whose patterns fit,
-    /// then one without patterns; where no beginning fits, the patterns of a file that names none; else the generic one.
+    /// then one without patterns; where no beginning fits, the patterns of a file that names none; else
+    /// [`UNKNOWN`].
     pub fn choose(&self, identity: &Identity) -> Choice {
         let mut mappings: Vec<(usize, &Arc<Pmd>)> = (self.pmds.values().filter(|pmd| *pmd.name != *GENERIC))
             .map(|pmd| (pmd.matches.prefix(identity).map_or(0, |prefix| prefix.arcs().len()), pmd))

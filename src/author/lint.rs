@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::source::line;
 use crate::pmd::raw::{self, RawField, RawPmd, RawRule};
 use crate::pmd::rule::{Rule, Source, Unit};
-use crate::pmd::{Fault, GENERIC, Pmd, Sources};
+use crate::pmd::{Fault, GENERIC, Pmd, Sources, UNKNOWN};
 
 /// All that is wrong with the files of these names, in their order, each from its first line on. The other files of `sources`
 /// are what they stand among.
@@ -186,7 +186,7 @@ fn nobody_comes(
     let own = &raw.matches;
     let matches = [&own.sys_object_id, &own.description, &own.device_id, &own.model];
     let extended = parsed.values().any(|other| other.extends.as_ref().is_some_and(|extends| extends.get_ref() == name));
-    if name != GENERIC && matches.iter().all(|list| list.is_empty()) && !extended {
+    if ![GENERIC, UNKNOWN].contains(&name) && matches.iter().all(|list| list.is_empty()) && !extended {
         fault(0..0, "no device comes here: `[match]` names none, and no file extends this one".to_owned());
     }
     for oid in &own.sys_object_id {

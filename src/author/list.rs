@@ -151,7 +151,7 @@ pub fn json(entries: &[Entry]) -> String {
 /// The published list.
 pub fn markdown(entries: &[Entry], library: &Library) -> String {
     let mut by_vendor: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| entry.name != GENERIC) {
+    for entry in entries.iter().filter(|entry| !entry.name.starts_with("generic/")) {
         by_vendor.entry(entry.vendor.to_lowercase()).or_default().push(entry);
     }
     let mut text = String::from(

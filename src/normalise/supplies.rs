@@ -222,7 +222,9 @@ fn same_thing(bases: &[Made], top: &Made) -> Vec<usize> {
         .filter(|at| same_color(at) || (top.supply.colorant.is_none() && is_named(at)))
         .collect();
     let named: Vec<usize> = fit.iter().copied().filter(is_named).collect();
-    let tells = top.supply.colorant.is_some() || (fit.len() == 1 && own_kind != "other");
+    // several inks of which one lost its colour look like one of a kind: what only fills must say which it means
+    let is_one_of_many = own_kind == "other" || (top.fills && ONE_COLOR.contains(&own_kind.as_str()));
+    let tells = top.supply.colorant.is_some() || (fit.len() == 1 && !is_one_of_many);
     match (named.is_empty(), tells) {
         (false, _) => named,
         (true, true) => fit,

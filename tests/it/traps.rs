@@ -311,5 +311,5 @@ fn t12_a_sleeping_device_is_idle_and_its_zeros_are_no_counters() {
     assert_eq!(device["status"]["detected_errors"], json!([]));
     assert_eq!(device["counters"]["system.impressions"], Value::Null);
     let codes: Vec<&Value> = device["alerts"].as_array().unwrap().iter().map(|alert| &alert["code"]).collect();
-    assert_eq!(codes, ["subunitPowerSaver", "fuserUnderTemperature", "powerUp"]);
+    assert_eq!(codes, ["subunitPowerSaver", "markerFuserUnderTemperature", "powerUp"]);
 }
