@@ -1,6 +1,9 @@
 //! The command line: arguments to a command, a command to its exit code. Results go to standard output, everything else to
 //! standard error; the exit codes are those of CONTRACT 1.
 
+mod import;
+mod quarantine;
+
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};
 use std::net::SocketAddr;
@@ -95,6 +98,19 @@ enum Command {
         #[arg(long)]
         rederive: bool,
     },
+    /// Take in batches from files and mail, in any order and however often
+    #[command(after_help = "Example:\n  meterpost-central import /media/stick\n  \
+                            meterpost-central import ~/Maildir archive.mbox message.eml\n  \
+                            meterpost-central import --mta - < message.eml\n\n\
+                            What cannot be taken is kept in quarantine and told, and the rest goes on (exit code 3).")]
+    Import(import::Import),
+    /// What could not be taken: look into it, and try again after a fix
+    #[command(
+        subcommand,
+        after_help = "Example:\n  meterpost-central quarantine list\n  \
+                                        meterpost-central quarantine reimport"
+    )]
+    Quarantine(quarantine::Quarantine),
     /// People who may log in
     #[command(subcommand, after_help = "Example:\n  meterpost-central user passwd admin < password.txt")]
     User(User),
@@ -211,6 +227,8 @@ enum Done {
     Whole,
     /// Exit 3.
     InPart,
+    /// Exit 75: `import --mta` alone.
+    TryAgain,
 }
 
 /// Runs the command and returns its exit code.
@@ -223,11 +241,17 @@ pub fn run(arguments: Arguments) -> u8 {
             return 1;
         }
     };
+    // A mail server gives a message back to its sender for any other code than this; it has to keep it.
+    let mta = matches!(&arguments.command, Command::Import(import) if import.mta);
     match runtime.block_on(dispatch(arguments)) {
         Ok(Done::Whole) => 0,
         Ok(Done::InPart) => 3,
+        Ok(Done::TryAgain) => import::TRY_AGAIN,
         Err(error) => {
             eprintln!("error: {error}");
+            if mta {
+                return import::TRY_AGAIN;
+            }
             if matches!(error, CommandError::Usage(_)) { 2 } else { 1 }
         }
     }
@@ -268,6 +292,8 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CommandError> {
         Command::Site(site) => run_site(&Config::load(overrides)?, site).await,
         Command::Export(export) => run_export(&Config::load(overrides)?, export).await,
         Command::Check { rederive } => run_check(&Config::load(overrides)?, rederive).await,
+        Command::Import(import) => import::run(Config::load(overrides), import).await,
+        Command::Quarantine(command) => quarantine::run(&Config::load(overrides)?, command).await,
         Command::User(User::Passwd { name }) => run_passwd(&Config::load(overrides)?, &name).await,
     }
 }

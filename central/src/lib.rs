@@ -1,8 +1,8 @@
 //! Receives the sealed batches of meterpost collectors, stores them, shows and exports them. Never connects to a site.
 //!
 //! ```text
-//! receive (SOAP) ─► open ─► check ─► store ─► derive ─► pages, exports
-//!  Submission      Opened  Judgement  rows    states
+//! receive, import ─► open ─► check ─► store ─► derive ─► pages, exports
+//!   Submission      Opened  Judgement  rows    states
 //! ```
 //!
 //! Whatever way a batch came in, it passes [`accept::accept`]; everything shown is derived from the stored tokens and can be
@@ -18,6 +18,7 @@ pub mod accept;
 pub mod chain;
 pub mod derive;
 mod gate;
+pub mod import;
 pub mod open;
 pub mod receive;
 pub mod store;

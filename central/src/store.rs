@@ -15,7 +15,9 @@ mod batches;
 mod check;
 mod file;
 mod fleet;
+mod incoming;
 mod people;
+mod quarantine;
 mod sites;
 
 use std::path::Path;
@@ -24,11 +26,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-pub use batches::{Arrival, Known, Progress, Quarantined, Rederived, SetAside, Taken};
+pub use batches::{Arrival, Known, Progress, Rederived, SetAside};
 pub use check::Checked;
 pub use fleet::{
     CountRow, DeviceRow, Fleet, FleetRow, History, READINGS_PAGE, ReadingRow, Readings, ReadingsFrom, Who,
 };
+pub use incoming::{Incoming, Item, Mail, Taken, Verdict};
+pub use quarantine::{HeldRow, NewHeld, SetAsideRow};
 pub use sites::{Held, LastBatch, NewSite, SiteKeys, SiteRow};
 
 use crate::keyring::{DoesNotOpen, Keyring, Rows};

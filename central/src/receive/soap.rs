@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use meterpost_wire::soap::{self, CentralFault, Fault, FaultCode};
 
 use super::Peer;
-use crate::accept::{self, Submission};
+use crate::accept::{self, Named};
 use crate::clock;
 use crate::error;
 use crate::router::{App, SITE_BODIES_MAX};
@@ -95,10 +95,9 @@ async fn answer(app: &App, keys: &SiteKeys, body: Bytes, now: Timestamp) -> Resu
         soap::Request::SubmitBatch(batch) => batch,
         soap::Request::FetchSettings(_) => return Err(FaultCode::NotAvailable.into()),
     };
-    let submission =
-        Submission { site: batch.site_id, batch_id: batch.batch_id, sequence: batch.sequence, token: batch.envelope };
-    let (batch_id, sequence) = (submission.batch_id.clone(), submission.sequence);
-    let accepted = accept::accept(&app.store, keys, submission, now)
+    let named = Named { site: batch.site_id, batch_id: batch.batch_id, sequence: batch.sequence };
+    let (batch_id, sequence) = (named.batch_id.clone(), named.sequence);
+    let accepted = accept::accept(&app.store, keys, named, batch.envelope, now)
         .await
         .map_err(|refused| error::submission_fault(refused, &keys.id, sequence))?;
     tracing::info!(site = %keys.id, sequence, disposition = accepted.disposition.as_str(), "batch");

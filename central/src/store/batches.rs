@@ -16,12 +16,6 @@ use crate::derive::{self, SiteReport, device::Place, times};
 use crate::keyring::Keyring;
 use crate::open::{Content, Opened};
 
-/// Tokens of one site in quarantine (`standards.md` 2.5).
-const QUARANTINE_ITEMS_MAX: i64 = 1_000;
-
-/// Bytes of all tokens in quarantine.
-const QUARANTINE_BYTES_MAX: i64 = 100 << 20;
-
 /// A sequence this far above all others is flagged: a site ignores a receipt whose `highest` is so far above its own
 /// (`standards.md` 3.2).
 const JUMP_MAX: u64 = 1_000_000;
@@ -76,29 +70,18 @@ pub enum Known {
         sequence: u64,
         /// The epoch of its key.
         epoch: u32,
-        /// How far the site has come by now.
-        progress: Progress,
     },
-    /// Refused before, with this code.
+    /// It authenticated and was refused before, with this code.
     Quarantined(String),
 }
 
-/// What became of an arrival.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// Stored, now or by another request in between; `false` = it was there.
-    Stored(bool, Progress),
-    /// Not stored: `batch-conflict`, with the reason.
-    Conflict(&'static str),
-}
-
-/// Whether a refused token could be kept.
+/// What became of a token that opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quarantined {
-    /// It is kept.
-    Kept,
-    /// There is no room: nothing may be refused for good.
-    Full,
+pub(super) enum Placed {
+    /// Stored, now or by another request in between; `false` = it was there.
+    Stored(bool),
+    /// `batch-conflict`, with the reason.
+    Conflict(&'static str),
 }
 
 /// What [`Store::rederive`] did.
@@ -123,11 +106,11 @@ impl Store {
                 .query_row((&site, sha256.as_slice()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
                 .optional()?;
             if let Some((batch_id, sequence, epoch)) = stored {
-                let progress = progress(db, &site)?;
-                return Ok(Some(Known::Stored { batch_id, sequence: number(sequence), epoch, progress }));
+                return Ok(Some(Known::Stored { batch_id, sequence: number(sequence), epoch }));
             }
+            // What did not authenticate was no word of this site, whatever it named.
             Ok(db
-                .prepare_cached("SELECT code FROM quarantine WHERE site = $1 AND sha256 = $2")?
+                .prepare_cached("SELECT code FROM quarantine WHERE site = $1 AND sha256 = $2 AND authentic = 1")?
                 .query_row((&site, sha256.as_slice()), |row| row.get(0))
                 .optional()?
                 .map(Known::Quarantined))
@@ -140,39 +123,6 @@ impl Store {
         self.read(move |db, _| progress(db, &site)).await
     }
 
-    /// Stores a token and everything that follows from it, or says why not. The answer may be sent once this returns.
-    pub async fn take(&self, arrival: Arrival) -> Result<Taken, StoreError> {
-        self.write(move |db, keyring| take(db, keyring, &arrival)).await
-    }
-
-    /// Keeps a token that authenticated and is refused.
-    pub async fn quarantine(
-        &self,
-        site: String,
-        sha256: Digest,
-        token: String,
-        code: &'static str,
-        reason: String,
-        now: Timestamp,
-    ) -> Result<Quarantined, StoreError> {
-        self.write(move |db, _| {
-            let items: i64 =
-                db.query_row("SELECT count(*) FROM quarantine WHERE site = $1", [&site], |row| row.get(0))?;
-            let bytes: i64 =
-                db.query_row("SELECT coalesce(sum(length(token)), 0) FROM quarantine", [], |row| row.get(0))?;
-            if items >= QUARANTINE_ITEMS_MAX || bytes + column(token.len() as u64) > QUARANTINE_BYTES_MAX {
-                return Ok(Quarantined::Full);
-            }
-            db.execute(
-                "INSERT INTO quarantine (site, sha256, code, reason, received_at, token)
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (site, sha256) DO NOTHING",
-                (&site, sha256.as_slice(), code, &reason, now.as_second(), token.as_bytes()),
-            )?;
-            Ok(Quarantined::Kept)
-        })
-        .await
-    }
-
     /// Drops everything that is derived and makes it again from the stored tokens, in one transaction: a crash or an
     /// error leaves what was there. `open` opens a token with the keys of its site.
     pub async fn rederive(
@@ -181,18 +131,29 @@ impl Store {
     ) -> Result<Rederived, StoreError> {
         self.write(move |db, keyring| rederive(db, keyring, &open)).await
     }
+
+    /// Derives one stored batch again, by its place in the order of arrival: whether everything in it is shown now. `None`:
+    /// there is no such batch.
+    pub async fn derive_again(
+        &self,
+        arrival: u64,
+        open: impl Fn(&SiteKeys, &str) -> Result<Content, String> + Send + 'static,
+    ) -> Result<Option<bool>, StoreError> {
+        self.write(move |db, keyring| derive_again(db, keyring, arrival, &open)).await
+    }
 }
 
-fn take(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Taken, StoreError> {
+/// Stores a token and everything that follows from it, or says why not.
+pub(super) fn place(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Placed, StoreError> {
     let (site, epoch) = (arrival.epoch.kid().site().as_str(), arrival.epoch.kid().epoch());
     let there = db
         .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND sha256 = $2")?
         .exists((site, arrival.sha256.as_slice()))?;
     if there {
-        return Ok(Taken::Stored(false, progress(db, site)?));
+        return Ok(Placed::Stored(false));
     }
     if let Judgement::Conflict(reason) = chain::judge(&facts(db, site, epoch, arrival)?, &arrival.sha256, epoch) {
-        return Ok(Taken::Conflict(reason));
+        return Ok(Placed::Conflict(reason));
     }
     db.prepare_cached(
         "INSERT INTO batch (site, sha256, sequence, batch_id, epoch, received_at, token)
@@ -208,13 +169,15 @@ fn take(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Ta
         arrival.token.as_bytes(),
     ))?;
     let place = db.last_insert_rowid();
+    db.prepare_cached("DELETE FROM quarantine WHERE site = $1 AND sha256 = $2")?
+        .execute((site, arrival.sha256.as_slice()))?;
     if epoch > sites::current_epoch(db, site)? {
         sites::move_to(db, keyring, &arrival.epoch, arrival.received_at)?;
     }
     let stored =
         StoredBatch { place, site, sequence: arrival.sequence, sha256: arrival.sha256, received: arrival.received_at };
     derive(db, keyring, &stored, &arrival.content)?;
-    Ok(Taken::Stored(true, progress(db, site)?))
+    Ok(Placed::Stored(true))
 }
 
 fn facts(db: &Transaction<'_>, site: &str, epoch: u32, arrival: &Arrival) -> Result<Facts, StoreError> {
@@ -233,7 +196,8 @@ fn facts(db: &Transaction<'_>, site: &str, epoch: u32, arrival: &Arrival) -> Res
             .prepare_cached("SELECT coalesce(max(epoch), 0) FROM batch WHERE site = $1")?
             .query_row([site], |row| row.get(0))?,
         newer_epoch_below: db
-            .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND sequence < $2 AND epoch > $3")?
+            // `+` leaves the search to the index by epoch, where next to nothing lies above the current one.
+            .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND +sequence < $2 AND epoch > $3")?
             .exists((site, column(arrival.sequence), epoch))?,
     })
 }
@@ -467,34 +431,71 @@ fn rederive(
     }
     let mut done = Rederived::default();
     let mut keys: HashMap<String, SiteKeys> = HashMap::new();
-    let mut statement =
-        db.prepare("SELECT arrival, site, received_at, token, sequence, sha256, batch_id FROM batch ORDER BY arrival")?;
+    let mut statement = db.prepare(&format!("{STORED} ORDER BY arrival"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (place, site, received): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let token = String::from_utf8_lossy(&row.get::<_, Vec<u8>>(3)?).into_owned();
+        let site: String = row.get(1)?;
         if !keys.contains_key(&site) {
             keys.insert(site.clone(), sites::site_keys(db, keyring, &site, None)?);
         }
         done.batches += 1;
-        let (sequence, batch_id) = (number(row.get(4)?), row.get::<_, String>(6)?);
-        let content = match open(&keys[&site], &token) {
-            // One that could not be read when it came was taken for what its request said.
-            Ok(Content::Batch(opened)) if (opened.batch.sequence, &opened.batch.id) != (sequence, &batch_id) => {
-                Content::Unreadable("it names another batch or sequence inside than its request did".to_owned())
-            }
-            Ok(content) => content,
-            Err(reason) => Content::Unreadable(reason),
-        };
-        if let Content::Unreadable(reason) = &content {
-            done.unreadable.push(format!("batch {sequence} of site {site}: {reason}"));
+        if let Some(reason) = derive_row(db, keyring, row, &keys[&site], open)? {
+            done.unreadable.push(reason);
         }
-        let stored = StoredBatch { place, site: &site, sequence, sha256: row.get(5)?, received: super::time(received) };
-        derive(db, keyring, &stored, &content)?;
     }
     done.devices = number(db.query_row("SELECT count(*) FROM device", [], |row| row.get(0))?);
     done.readings = number(db.query_row("SELECT count(*) FROM reading", [], |row| row.get(0))?);
     Ok(done)
+}
+
+const STORED: &str = "SELECT arrival, site, received_at, token, sequence, sha256, batch_id FROM batch";
+
+/// Derives from one stored row; says why where nothing in it can be read.
+fn derive_row(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    row: &rusqlite::Row<'_>,
+    keys: &SiteKeys,
+    open: &dyn Fn(&SiteKeys, &str) -> Result<Content, String>,
+) -> Result<Option<String>, StoreError> {
+    let (place, site, received): (i64, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let token = String::from_utf8_lossy(&row.get::<_, Vec<u8>>(3)?).into_owned();
+    let (sequence, batch_id) = (number(row.get(4)?), row.get::<_, String>(6)?);
+    let content = match open(keys, &token) {
+        // One that could not be read when it came was taken for what its request said.
+        Ok(Content::Batch(opened)) if (opened.batch.sequence, &opened.batch.id) != (sequence, &batch_id) => {
+            Content::Unreadable("it names another batch or sequence inside than its request did".to_owned())
+        }
+        Ok(content) => content,
+        Err(reason) => Content::Unreadable(reason),
+    };
+    let stored = StoredBatch { place, site: &site, sequence, sha256: row.get(5)?, received: super::time(received) };
+    derive(db, keyring, &stored, &content)?;
+    match content {
+        Content::Unreadable(reason) => Ok(Some(format!("batch {sequence} of site {site}: {reason}"))),
+        Content::Batch(_) => Ok(None),
+    }
+}
+
+/// Derives one batch again over what is there: what it said before is said again, and what could not be read before is added.
+fn derive_again(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    arrival: u64,
+    open: &dyn Fn(&SiteKeys, &str) -> Result<Content, String>,
+) -> Result<Option<bool>, StoreError> {
+    let mut statement = db.prepare(&format!("{STORED} WHERE arrival = $1"))?;
+    let mut rows = statement.query([column(arrival)])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    for table in ["note", "set_aside"] {
+        db.execute(&format!("DELETE FROM {table} WHERE arrival = $1"), [column(arrival)])?;
+    }
+    let keys = sites::site_keys(db, keyring, &row.get::<_, String>(1)?, None)?;
+    derive_row(db, keyring, row, &keys, open)?;
+    let shown = db
+        .prepare("SELECT 1 FROM note WHERE arrival = $1 AND state = 'shown' AND set_aside = 0")?
+        .exists([column(arrival)])?;
+    Ok(Some(shown))
 }
 
 fn progress(db: &Transaction<'_>, site: &str) -> Result<Progress, StoreError> {

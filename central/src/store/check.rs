@@ -26,9 +26,10 @@ pub struct Checked {
 }
 
 /// Columns that hold sealed rows: table, what names a row, column, key, and whether it is derived.
-const SEALED: [(&str, &str, &str, Rows, bool); 7] = [
+const SEALED: [(&str, &str, &str, Rows, bool); 8] = [
     ("site", "id", "name", Rows::Memory, false),
     ("site_key", "site || ' epoch ' || epoch", "secret", Rows::Secrets, false),
+    ("quarantine", "number", "source", Rows::Memory, false),
     ("note", "arrival", "detail", Rows::Memory, true),
     ("device", "id", "summary", Rows::Memory, true),
     ("device", "id", "detail", Rows::Memory, true),
@@ -47,7 +48,9 @@ impl Store {
             }
             for (table, name, column, rows, derived) in SEALED {
                 let place = format!("{table}.{column}");
-                let mut statement = db.prepare(&format!("SELECT CAST({name} AS TEXT), {column} FROM {table}"))?;
+                let mut statement = db.prepare(&format!(
+                    "SELECT CAST({name} AS TEXT), {column} FROM {table} WHERE {column} IS NOT NULL"
+                ))?;
                 let mut found = statement.query([])?;
                 let mut faults = Named::default();
                 while let Some(row) = found.next()? {

@@ -20,9 +20,10 @@ const APPLICATION_ID: i32 = 0x6d70_6374;
 const JOURNAL_MAX: u32 = 8 << 20;
 
 /// Steps of the schema, added and never edited; `user_version` counts those that are done.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_order_and_guesses.sql"),
+    include_str!("../../migrations/sqlite/0003_import.sql"),
 ];
 
 /// File systems whose locks or shared memory do not carry a WAL.

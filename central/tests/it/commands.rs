@@ -12,6 +12,7 @@ use meterpost_wire::{Batch, soap};
 use super::bed::{FORM, PASSWORD, SESSION, Site, config_in, counted, printer, send};
 use super::submit::receipt_of;
 
+mod import;
 mod killed;
 
 fn command(dir: &Path, arguments: &[&str]) -> Command {

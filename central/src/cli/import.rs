@@ -1,0 +1,90 @@
+//! `import`: batches from files, mail and standard input.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{CommandError, Done, existing_store};
+use crate::clock;
+use crate::config::{Config, ConfigError};
+use crate::import::{Outcome, Summary, paths, source};
+
+/// `EX_TEMPFAIL`: what a mail server's pipe takes for "keep the message and try again".
+pub const TRY_AGAIN: u8 = 75;
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// Files with a batch, mail messages, directories with all in them, Maildirs (their new messages), mboxes; `-` is
+    /// standard input
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Exit codes for a mail server's pipe: 0 = the message is taken care of, batch or not; 75 = keep it and try again
+    #[arg(long)]
+    pub(super) mta: bool,
+}
+
+/// Imports, and tells what could not be.
+pub(super) async fn run(config: Result<Config, ConfigError>, import: Import) -> Result<Done, CommandError> {
+    let config = config?;
+    let there = |path: &PathBuf| path.as_os_str() == "-" || path.exists();
+    if !import.paths.iter().any(there) {
+        let name = import.paths.first().map(|path| path.display().to_string()).unwrap_or_default();
+        return Err(CommandError::Usage(format!("there is no file or directory `{name}`")));
+    }
+    let store = existing_store(&config).await?;
+    let bar = bar(&import.paths);
+    let summary = paths::import(&store, import.paths, clock::now, &mut |name, what| tell(&bar, name, what)).await;
+    bar.finish_and_clear();
+    let summary = summary.map_err(|error| {
+        CommandError::Work(format!("{error}; what was stored before stays, and the same import may be started again"))
+    })?;
+    super::print(|out| writeln!(out, "{}", summary.line()))?;
+    Ok(done(&summary, import.mta))
+}
+
+/// A mail server is to try again only what was not kept; what is in quarantine is taken care of.
+fn done(summary: &Summary, mta: bool) -> Done {
+    match (mta, summary.is_whole()) {
+        (true, _) if summary.left > 0 => Done::TryAgain,
+        (true, _) | (false, true) => Done::Whole,
+        (false, false) => Done::InPart,
+    }
+}
+
+fn tell(bar: &ProgressBar, name: &str, what: Result<&Outcome, &str>) {
+    let line = match what {
+        Ok(Outcome::Stored { .. }) => None,
+        Ok(Outcome::Held { reasons, .. }) => Some(format!("`{name}`: kept in quarantine: {}", reasons.join("; "))),
+        Ok(Outcome::Without(without)) => Some(format!("`{name}`: no batch: {without}")),
+        Ok(Outcome::NoRoom(why)) => Some(format!("`{name}`: {why}")),
+        Err(why) => Some(format!("`{name}`: {why}")),
+    };
+    if let Some(line) = line {
+        bar.suspend(|| eprintln!("warning: {line}"));
+    }
+    if bar.length().is_some_and(|length| length <= bar.position()) {
+        // messages of an mbox are not counted before
+        bar.inc_length(1);
+    }
+    bar.inc(1);
+}
+
+/// Shown where somebody looks at a terminal, and there are enough files to wait for.
+fn bar(paths: &[PathBuf]) -> ProgressBar {
+    const FEW: u64 = 200;
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let files = paths.iter().map(|path| source::count(path)).sum();
+    if files < FEW {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {per_sec}, {eta} left");
+    let bar = ProgressBar::new(files);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
