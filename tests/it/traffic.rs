@@ -151,6 +151,45 @@ fn by_getbulk_a_typical_mfp_is_read_in_fewer_requests_and_says_the_same() {
     check_same(&with.reading, &without.reading, "the typical MFP");
 }
 
+/// What a family asks beyond its first visit is bounded, whatever its mapping names: a page of eight requests.
+#[test]
+fn every_hand_made_device_is_polled_in_at_most_8_requests() {
+    let library = Library::builtin();
+    let walks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/walks");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut over = Vec::new();
+    for path in std::fs::read_dir(walks).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.extension().is_none_or(|extension| extension != "snmprec") {
+            continue;
+        }
+        let recording = simulator::recording::Recording::load(&path).unwrap();
+        let address = Ipv4Addr::new(127, 97, 0, 3);
+        let views = vec![(String::new(), View::of(&recording))];
+        let printers = vec![Printer { address, views, manner: Manner::default() }];
+        let running = simulator::start(Fleet { port: 0, printers, seed: 1 }).unwrap();
+        let address = SocketAddr::from((address, running.port()));
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        runtime.block_on(async {
+            let mut learned = None;
+            for visit in ["first", "again"] {
+                let network = Network::open(NetworkOptions::default()).unwrap();
+                let office = Credential::community("office", Secret::new("public"), Versions::Either).unwrap();
+                let mut session = network.session(address, &office, None, None).await;
+                let read =
+                    read::device(&mut session, &library, learned.as_ref(), "127.97.0.3", Timestamp::UNIX_EPOCH).await;
+                let Ok(read) = read else { return };
+                let spent = session.traffic();
+                eprintln!("{name}\t{}\t{visit}\t{} requests\t{} B", read.choice.pmd.name, spent.requests, bytes(spent));
+                if visit == "again" && spent.requests > 8 {
+                    over.push(format!("{name}: {} requests", spent.requests));
+                }
+                learned = Some(read.learned);
+            }
+        });
+    }
+    assert!(over.is_empty(), "{}", over.join("\n"));
+}
+
 #[test]
 fn by_getbulk_every_recording_says_the_same() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -138,10 +138,7 @@ fn t4_a_receptacle_tells_the_room_left_whether_it_says_its_class_or_not() {
             (3, 4, 8, 1, 100, 50, "Maintenance Box"),
         ]),
     );
-    assert_eq!(
-        told(&device, &["type", "colorant", "percent"]),
-        ["wasteToner - 5", "wasteToner - 30", "wasteInk - 50"]
-    );
+    assert_eq!(told(&device, &["type", "colorant", "percent"]), ["wasteToner - 5", "wasteToner - 30", "wasteInk - 50"]);
 }
 
 #[test]
@@ -222,7 +219,10 @@ fn t8_what_stands_for_nothing_is_nothing() {
     assert_eq!(told(&device, &["description", "part_number", "serial_number"]), ["Black Toner - -"]);
     assert_eq!(device["inputs"][0], json!({ "index": 1, "name": "Roll", "level_state": "some_remaining" }));
     let neutral = printer("Generic 28C-1", "18334.1.1.1.2.1.60", "@25.3.2.1.3.1|4|Generic 28C-1\n");
-    assert_eq!((&neutral["identity"]["vendor"], &neutral["identity"]["model"]), (&json!("Konica Minolta"), &Value::Null));
+    assert_eq!(
+        (&neutral["identity"]["vendor"], &neutral["identity"]["model"]),
+        (&json!("Konica Minolta"), &Value::Null)
+    );
 }
 
 #[test]
