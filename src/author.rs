@@ -3,17 +3,29 @@
 //!
 //! Pure: texts, mappings, recordings and readings go in, what a person reads comes out. Files and devices are `run`'s part.
 
+mod device;
+mod draft;
 mod lint;
 mod list;
 mod show;
 mod source;
+pub mod trial;
+mod why;
 
+pub use device::Device;
+pub use draft::{Draft, draft};
 pub use lint::lint;
 pub use list::{Entry, entries, json as list_json, markdown as list_markdown, table as list_table};
 pub use show::show;
+pub use why::{UnknownField, overview, why};
 
 /// Columns of a terminal that everything here fits in.
 const WIDTH: usize = 80;
+
+/// A text in lines that a terminal has room for.
+pub fn paragraph(text: &str) -> String {
+    wrapped(text, 0)
+}
 
 /// Words in lines of at most [`WIDTH`] columns, each behind `indent` blanks. A word that is longer has a line of its own.
 fn wrapped(text: &str, indent: usize) -> String {

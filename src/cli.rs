@@ -16,7 +16,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
 pub use arguments::{Format, LogFormat, Unit};
-pub use pmd::{ListFormat, Pmd};
+pub use pmd::{ListFormat, Pmd, Why};
 
 use crate::config::Places;
 use crate::snmp::Credential;
@@ -265,19 +265,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
 }
 
 /// Commands that are planned and not there yet (CONTRACT 1): somebody who read of one has not mistyped.
-const LATER: [&str; 11] = [
-    "status",
-    "doctor",
-    "bundle",
-    "ui",
-    "uninstall",
-    "record",
-    "pmd why",
-    "pmd test",
-    "pmd draft",
-    "outbox export",
-    "outbox age",
-];
+const LATER: [&str; 8] = ["status", "doctor", "bundle", "ui", "uninstall", "record", "outbox export", "outbox age"];
 
 /// The planned command that was asked for.
 fn later(error: &clap::Error) -> Option<&'static str> {

@@ -35,7 +35,7 @@ pub const UNKNOWN: &str = "generic/unknown";
 /// Bytes of a mapping file; a longer one is left out.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
 /// Files in one chain of `extends`.
-pub const CHAIN_MAX: usize = 4;
+pub const CHAIN_MAX: usize = 6;
 /// Bytes of a compiled pattern; the `regex` crate refuses more.
 pub const PATTERN_BYTES_MAX: usize = 256 * 1024;
 /// Mapping files in a library; more are left out.
@@ -227,6 +227,25 @@ impl Library {
             Some((_, pmd, reason)) => Choice { pmd: pmd.clone(), reason },
             None => Choice { pmd: self.generic.clone(), reason: "no mapping names this device".to_owned() },
         }
+    }
+}
+
+impl Library {
+    /// The mappings that name the device's sysObjectID or a pattern that fits, and were not picked, each with the reason.
+    pub fn passed_over(&self, identity: &Identity, picked: &Pmd) -> Vec<(Arc<str>, String)> {
+        let best = picked.matches.fit(identity).map(|(rank, _)| rank).unwrap_or_default();
+        let others = self.pmds.values().filter(|pmd| pmd.name != picked.name && *pmd.name != *GENERIC);
+        let why = others.filter_map(|pmd| {
+            let why = match (pmd.matches.fit(identity), pmd.matches.prefix(identity)) {
+                (Some((rank, reason)), _) if rank.0 < best.0 => format!("{reason}, which is shorter"),
+                (Some((rank, reason)), _) if rank.1 < best.1 => format!("{reason}, which says less"),
+                (Some((_, reason)), _) => format!("{reason}, as well; it is behind"),
+                (None, Some(prefix)) => format!("sysObjectID begins with {prefix}, none of its patterns fits"),
+                (None, None) => return None,
+            };
+            Some((pmd.name.clone(), why))
+        });
+        why.collect()
     }
 }
 

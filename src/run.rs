@@ -5,6 +5,7 @@
 
 mod author;
 mod daemon;
+mod device;
 mod once;
 mod plans;
 mod queue;

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Command, Failure};
+use super::access::AccessArguments;
+use super::{Access, Command, Failure};
 
 /// `pmd …`.
 #[derive(Clone, Debug)]
@@ -25,11 +26,42 @@ pub enum Pmd {
         /// More mapping files.
         pmd_dir: Option<PathBuf>,
     },
+    /// Why a field of a device is what it is, or absent.
+    Why(Why),
     /// What is wrong with mapping files.
     Lint {
         /// Files and folders of them.
         paths: Vec<PathBuf>,
     },
+    /// Mapping files against recordings.
+    Test {
+        /// Mapping files, recordings, and folders of both.
+        paths: Vec<PathBuf>,
+        /// The library that it is compared with.
+        pmd_dir: Option<PathBuf>,
+    },
+    /// A first mapping file from a recording.
+    Draft {
+        /// The recording.
+        walk: PathBuf,
+        /// Where it is written; absent = stdout.
+        out: Option<PathBuf>,
+        /// More mapping files.
+        pmd_dir: Option<PathBuf>,
+    },
+}
+
+/// `pmd why`.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// An address, a host name, or the path of a recording.
+    pub device: String,
+    /// As written; absent = an overview.
+    pub field: Option<String>,
+    /// How to get into an address.
+    pub access: Access,
+    /// More mapping files.
+    pub pmd_dir: Option<PathBuf>,
 }
 
 /// How the library is listed.
@@ -69,6 +101,11 @@ pub(super) enum PmdVerb {
         #[arg(long, value_name = "DIR")]
         pmd_dir: Option<PathBuf>,
     },
+    /// Why is this number what it is, or absent: every rule that was tried, what the device answered, why it won or lost
+    #[command(
+        after_help = "Examples:\n  meterpost pmd why 192.168.1.40\n  meterpost pmd why 192.168.1.40 system.impressions --community office\n  meterpost pmd why new-model.snmprec serial_number"
+    )]
+    Why(WhyArguments),
     /// Say all that is wrong with mapping files: faults, overlaps with other families, rules that are never reached
     #[command(
         after_help = "Examples:\n  meterpost pmd lint acme/mfp.toml\n  meterpost pmd lint pmd\n\nExit code 1 when anything is found."
@@ -78,6 +115,46 @@ pub(super) enum PmdVerb {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
+    /// Read recordings with mapping files: what each field reads, by which rule, and what changes against the library
+    #[command(
+        after_help = "Examples:\n  meterpost pmd test acme/mfp.toml acme-500.snmprec\n  meterpost pmd test mappings recordings\n\nBeside a recording may lie what is true of it, `<name>.json` or `<name>.toml`, in the words of `scan --format json`;\nexit code 1 when a reading says something else."
+    )]
+    Test {
+        /// Mapping files, recordings, and folders of both
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Compare with this library instead of the built-in one
+        #[arg(long, value_name = "DIR")]
+        pmd_dir: Option<PathBuf>,
+    },
+    /// Make a first mapping file from a recording: who it is, what to extend, and candidates for every counter
+    #[command(
+        after_help = "Examples:\n  meterpost pmd draft acme-500.snmprec\n  meterpost pmd draft acme-500.snmprec -o acme/mfp.toml"
+    )]
+    Draft {
+        /// A recording, as `meterpost record` writes it
+        walk: PathBuf,
+        /// Write it there; the name of folder and file is the mapping's name [default: print it]
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// A folder of mapping files that come before the built-in ones
+        #[arg(long, value_name = "DIR")]
+        pmd_dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhyArguments {
+    /// An address, a host name, or a recording (`.snmprec`)
+    #[arg(value_name = "ADDRESS|WALK")]
+    device: String,
+    /// `system.impressions`, `serial_number`, `supplies`, `supplies.1` … [default: an overview]
+    field: Option<String>,
+    #[command(flatten)]
+    access: AccessArguments,
+    /// A folder of mapping files that come before the built-in ones
+    #[arg(long, value_name = "DIR")]
+    pmd_dir: Option<PathBuf>,
 }
 
 impl PmdVerb {
@@ -85,7 +162,15 @@ impl PmdVerb {
         Ok(Command::Pmd(match self {
             Self::List { format, walks, pmd_dir } => Pmd::List { format, walks, pmd_dir },
             Self::Show { name, pmd_dir } => Pmd::Show { name, pmd_dir },
+            Self::Why(why) => Pmd::Why(Why {
+                device: why.device,
+                field: why.field,
+                access: why.access.into_access()?,
+                pmd_dir: why.pmd_dir,
+            }),
             Self::Lint { paths } => Pmd::Lint { paths },
+            Self::Test { paths, pmd_dir } => Pmd::Test { paths, pmd_dir },
+            Self::Draft { walk, out, pmd_dir } => Pmd::Draft { walk, out, pmd_dir },
         }))
     }
 }

@@ -1,28 +1,36 @@
 //! `pmd …`: files are opened here, recordings read, and what comes out is printed.
 
+mod trial;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{print, runtime};
+use super::{device, print, runtime};
 use crate::author;
-use crate::cli::{Exit, Failure, Invocation, ListFormat, Pmd};
+use crate::cli::{Exit, Failure, Invocation, ListFormat, Pmd, Why};
+use crate::clock;
 use crate::pmd::{Library, Sources};
 use crate::read::{self, DeviceRead, NotRead};
 use crate::snmp::recording::{BYTES_MAX, Recording};
 
 /// Recordings in one folder.
 const WALKS_MAX: usize = 10_000;
+/// Names in a hint.
+const NAMES_MAX: usize = 80;
 /// Where a recording is said to have been read: TEST-NET-1 (RFC 5737).
 const NOWHERE: &str = "192.0.2.1";
 
 /// Does what was asked.
-pub fn pmd(orders: &Pmd, _invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
+pub fn pmd(orders: &Pmd, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
     match orders {
         Pmd::List { format, walks, pmd_dir } => list(*format, walks.as_deref(), pmd_dir.as_deref(), out),
         Pmd::Show { name, pmd_dir } => show(name, pmd_dir.as_deref(), out),
         Pmd::Lint { paths } => lint(paths, out),
+        Pmd::Why(orders) => why(orders, invocation, out),
+        Pmd::Draft { walk, out: file, pmd_dir } => draft(walk, file.as_deref(), pmd_dir.as_deref(), out),
+        Pmd::Test { paths, pmd_dir } => trial::test(paths, pmd_dir.as_deref(), out),
     }
 }
 
@@ -93,6 +101,60 @@ fn lint(paths: &[PathBuf], out: &mut dyn Write) -> Result<Exit, Failure> {
         "{} found in {files}",
         if found.len() == 1 { "1 fault was".to_owned() } else { format!("{} faults were", found.len()) }
     )))
+}
+
+fn why(orders: &Why, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let sources = sources(orders.pmd_dir.as_deref())?;
+    let library = told(sources.library());
+    let walk = Path::new(&orders.device);
+    let read = if walk.is_file() {
+        read(&mut recording(walk)?, &library)?
+    } else if walk.extension().is_some_and(|extension| extension == "snmprec") {
+        recording(walk).map(|mut walk| read(&mut walk, &library))??
+    } else {
+        runtime()?.block_on(async {
+            let (_network, mut session) = device::open(&orders.device, &orders.access, invocation).await?;
+            let address = session.peer().ip().to_string();
+            Ok(read::device(&mut session, &library, None, &address, clock::now()).await)
+        })?
+    };
+    let read = read.map_err(|error| Failure::failed(format!("`{}`: {error}", orders.device)))?;
+    let device = author::Device::of(read, &library);
+    let Some(field) = &orders.field else { return print(out, &author::overview(&device, &library)) };
+    match author::why(&device, &sources, field) {
+        Ok(text) => print(out, &text),
+        Err(unknown) => {
+            let shown = unknown.known.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
+            let more = unknown.known.len().saturating_sub(NAMES_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            Err(Failure::usage(&unknown).hint(format!("there is {shown}{more}")))
+        }
+    }
+}
+
+fn draft(walk: &Path, file: Option<&Path>, folder: Option<&Path>, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let library = told(sources(folder)?.library());
+    let recording = recording(walk)?;
+    let name = walk.file_name().unwrap_or_default().to_string_lossy();
+    let draft = author::draft(&name, &recording, &library);
+    let Some(file) = file else { return print(out, &draft.text) };
+    if file.exists() {
+        return Err(Failure::failed(format!("`{}` is there already", file.display()))
+            .hint("a draft never overwrites what somebody may have worked on: name another file"));
+    }
+    std::fs::write(file, &draft.text)
+        .map_err(|error| Failure::failed(format!("cannot write `{}`: {error}", file.display())))?;
+    let mut text = format!("{}: `{}` extends {}\n", draft.title, file.display(), draft.base);
+    if !draft.is_printer {
+        text += "nothing in the recording says that this is a printer\n";
+    }
+    text += &format!("{} counters are read by what it extends\n", draft.inherited);
+    for (key, value) in &draft.own {
+        text += &format!("{key} = {value} by a rule of its own\n");
+    }
+    text += &format!("{} candidates stand in it as comments\n", draft.candidates);
+    text += &format!("next: meterpost pmd test {} {}\n", file.display(), walk.display());
+    print(out, &text)
 }
 
 /// Lays a file, a vendor's folder or a folder of such over the library; the names of what was laid.

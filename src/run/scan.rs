@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::signal::Stop;
 use super::world::{self, Looked};
-use super::{configuration, print, runtime, told};
+use super::{print, runtime, told};
 use crate::cli::{self, Exit, Failure, Format, Invocation};
 use crate::clock;
 use crate::gather::bar::Bar;
@@ -22,7 +22,7 @@ use crate::targets::{Group, Targets};
 
 /// Sweeps, reads, prints; or only says what that would take.
 pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let credentials = credentials(orders, invocation)?;
+    let credentials = world::credentials(&orders.credentials, &orders.credential_names, invocation)?;
     let (targets, unresolved) = targets(orders, &credentials)?;
     let options = Options {
         rate: orders.rate.map(Into::into).unwrap_or_default(),
@@ -44,22 +44,6 @@ pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) ->
         return Ok(Exit::InPart);
     }
     Ok(Exit::Done)
-}
-
-/// Those of the command line, then those that it names in the configuration.
-fn credentials(orders: &cli::Scan, invocation: &Invocation) -> Result<Vec<Credential>, Failure> {
-    let mut credentials = orders.credentials.clone();
-    if !orders.credential_names.is_empty() {
-        let config = configuration(&invocation.places.config)?;
-        for name in &orders.credential_names {
-            let credential = config.credential(name).ok_or_else(|| {
-                let path = invocation.places.config.display();
-                Failure::usage(format!("`{path}` has no `[[credentials]]` called `{name}`"))
-            })?;
-            credentials.push(credential.clone());
-        }
-    }
-    Ok(credentials)
 }
 
 /// Whom to ask, and a finding for each name that has no address.

@@ -1,10 +1,13 @@
-//! What only the system knows: host names and files of targets.
+//! What only the system and its configuration know: host names, files of targets, credentials by name.
 
 use std::fmt;
 use std::io::Read;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 
+use super::configuration;
+use crate::cli::{Failure, Invocation};
+use crate::snmp::Credential;
 use crate::targets::{Addresses, BadTarget, World};
 
 /// A file of targets is at most this long.
@@ -55,4 +58,24 @@ pub fn look_up(texts: &[String], dir: &Path) -> Result<Looked, BadTarget> {
     };
     let addresses = Addresses::parse(texts, &mut World { resolve: &mut resolve, read_file: &mut read_file })?;
     Ok(Looked { addresses, unresolved })
+}
+
+/// Credentials of the command line, then those that it names in the configuration.
+pub fn credentials(
+    given: &[Credential],
+    names: &[String],
+    invocation: &Invocation,
+) -> Result<Vec<Credential>, Failure> {
+    let mut credentials = given.to_vec();
+    if !names.is_empty() {
+        let config = configuration(&invocation.places.config)?;
+        for name in names {
+            let credential = config.credential(name).ok_or_else(|| {
+                let path = invocation.places.config.display();
+                Failure::usage(format!("`{path}` has no `[[credentials]]` called `{name}`"))
+            })?;
+            credentials.push(credential.clone());
+        }
+    }
+    Ok(credentials)
 }

@@ -1,5 +1,6 @@
 //! One binary for all integration tests: what a user can see, with real parts.
 
+mod author;
 mod cli;
 mod deliver;
 mod end_to_end;
