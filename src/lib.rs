@@ -36,6 +36,7 @@ pub mod store;
 // delivering
 pub mod deliver;
 // putting it together
+pub mod packs;
 pub mod run;
 pub mod site;
 

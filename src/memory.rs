@@ -69,6 +69,20 @@ pub struct Known {
     pub seen_at: Timestamp,
     /// When it was last read in full.
     pub full_at: Option<Timestamp>,
+    /// How readings went with the present pack of mapping files and with the one before.
+    #[serde(default)]
+    pub went: Went,
+}
+
+/// How the readings of one device went, to see what another pack did to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Went {
+    /// The pack that it was last read with; 0 is the library inside the program.
+    pub pack: u64,
+    /// Whether that reading was complete.
+    pub complete: bool,
+    /// Whether the last reading with the pack before was.
+    pub complete_before: bool,
 }
 
 /// A counter as last read.
@@ -158,6 +172,7 @@ impl Known {
         if matches!(reading.outcome, Outcome::Unreachable | Outcome::Denied) {
             return before;
         }
+        let went = before.as_ref().map(|before| before.went).unwrap_or_default().after(reading);
         let (mut counters, mut alerts, full_at, known_speed) = before
             .map(|before| (before.counters, before.alerts, before.full_at, before.pages_per_minute))
             .unwrap_or_default();
@@ -193,7 +208,16 @@ impl Known {
             alerts,
             seen_at: reading.read_at,
             full_at: if full { Some(reading.read_at) } else { full_at },
+            went,
         })
+    }
+}
+
+impl Went {
+    fn after(self, reading: &Reading) -> Self {
+        let pack = reading.mapping.as_ref().map_or(0, |mapping| mapping.pack);
+        let complete_before = if pack == self.pack { self.complete_before } else { self.complete };
+        Self { pack, complete: reading.outcome == Outcome::Complete, complete_before }
     }
 }
 
@@ -247,6 +271,18 @@ pub fn not_seen_since(tx: &Tx<'_>, keyring: &Keyring, since: Timestamp) -> Resul
     let sql = "SELECT name, sealed FROM device WHERE seen < ?1 ORDER BY name";
     let rows = tx.rows(sql, [since.as_second()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.into_iter().filter_map(|(name, sealed)| open(keyring, name, sealed)).collect())
+}
+
+/// Shows every known device, one after the other: all of a large fleet would not fit into memory.
+pub fn each(tx: &Tx<'_>, keyring: &Keyring, mut show: impl FnMut(&Known)) -> Result<(), StoreError> {
+    let names: Vec<String> = tx.rows("SELECT name FROM device ORDER BY name", [], |row| row.get(0))?;
+    for name in names {
+        let sealed = tx.row("SELECT sealed FROM device WHERE name = ?1", [&name], |row| row.get(0))?;
+        if let Some(known) = sealed.and_then(|sealed| open(keyring, name, sealed)) {
+            show(&known);
+        }
+    }
+    Ok(())
 }
 
 /// Forgets the devices with these keys, and those that nobody has seen for [`UNASKED_DAYS`] days.

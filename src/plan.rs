@@ -79,11 +79,27 @@ fn planned(pmd: &Pmd, device: u32) -> Plan {
     for set in &pmd.sets {
         planner.set(set);
     }
-    let Planner { gets, walks, .. } = planner;
-    let mut walks: Vec<Walk> = walks.into_values().collect();
-    // a single object of a table that is read anyway is no reason to ask twice
-    walks.retain(|walk| !walk.columns.is_empty());
-    Plan { key: of_key(pmd, device), gets, walks }
+    planner.finish(pmd)
+}
+
+/// What some fields need, with all that they name and are checked against.
+pub fn for_fields(pmd: &Pmd, device: u32, mut fields: BTreeSet<String>) -> Plan {
+    let mut planner = Planner { device, gets: BTreeSet::new(), walks: BTreeMap::new() };
+    for check in &pmd.checks {
+        if fields.contains(&check.total) {
+            fields.extend(check.parts.iter().chain(&check.optional).cloned());
+        }
+    }
+    let mut open: Vec<String> = fields.iter().cloned().collect();
+    while let Some(field) = open.pop() {
+        for rule in pmd.fields.get(&field).into_iter().flatten() {
+            planner.rule(rule);
+            let mut named = BTreeSet::new();
+            named_by(rule, &mut named);
+            open.extend(named.into_iter().filter(|name| fields.insert((*name).to_owned())).map(str::to_owned));
+        }
+    }
+    planner.finish(pmd)
 }
 
 /// Exact objects of the fields that a device's key is made of.
@@ -101,32 +117,29 @@ fn of_key(pmd: &Pmd, device: u32) -> Vec<(String, Oid)> {
 /// Fields that a rule or a check names, and those that normalising looks at itself: a `let` that only an extended file
 /// had a use for is not worth asking.
 fn spoken_of(pmd: &Pmd) -> BTreeSet<&str> {
-    fn down<'a>(rule: &'a Rule, names: &mut BTreeSet<&'a str>) {
-        names.extend(rule.when.iter().map(|when| &*when.field));
-        match &rule.source {
-            Source::Use(name) => drop(names.insert(name)),
-            Source::Sum(terms) | Source::Difference(terms) | Source::Product(terms) => {
-                terms.iter().for_each(|term| down(term, names));
-            }
-            Source::Get(_)
-            | Source::Column(_)
-            | Source::Cell(..)
-            | Source::Const(_)
-            | Source::Nth(_)
-            | Source::Stop => {}
-        }
-        if let Some(Unit::Field(name)) = &rule.unit {
-            names.insert(name);
-        }
-    }
     let mut names = BTreeSet::from(["let.charset", "let.process_colorants"]);
     let columns = pmd.sets.iter().flat_map(|set| &set.columns).flat_map(|(_, rules)| rules);
-    pmd.fields.values().flatten().chain(columns).for_each(|rule| down(rule, &mut names));
+    pmd.fields.values().flatten().chain(columns).for_each(|rule| named_by(rule, &mut names));
     for check in &pmd.checks {
         names.insert(&check.total);
         names.extend(check.parts.iter().chain(&check.optional).map(String::as_str));
     }
     names
+}
+
+/// Fields that a rule names.
+fn named_by<'a>(rule: &'a Rule, names: &mut BTreeSet<&'a str>) {
+    names.extend(rule.when.iter().map(|when| &*when.field));
+    match &rule.source {
+        Source::Use(name) => drop(names.insert(name)),
+        Source::Sum(terms) | Source::Difference(terms) | Source::Product(terms) => {
+            terms.iter().for_each(|term| named_by(term, names));
+        }
+        Source::Get(_) | Source::Column(_) | Source::Cell(..) | Source::Const(_) | Source::Nth(_) | Source::Stop => {}
+    }
+    if let Some(Unit::Field(name)) = &rule.unit {
+        names.insert(name);
+    }
 }
 
 /// Columns of which counters take all rows, as context, column, and column with what the indexes begin with. A row more
@@ -202,6 +215,13 @@ struct Planner {
 }
 
 impl Planner {
+    fn finish(self, pmd: &Pmd) -> Plan {
+        let mut walks: Vec<Walk> = self.walks.into_values().collect();
+        // a single object of a table that is read anyway is no reason to ask twice
+        walks.retain(|walk| !walk.columns.is_empty());
+        Plan { key: of_key(pmd, self.device), gets: self.gets, walks }
+    }
+
     fn rule(&mut self, rule: &Rule) {
         let context = rule.context.as_deref().unwrap_or_default();
         match &rule.source {

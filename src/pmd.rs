@@ -110,6 +110,9 @@ pub struct Library {
     pub pack: u64,
     /// What is wrong with files that were left out.
     pub faults: Vec<Fault>,
+    /// A pack that is being tried: what its mappings ask is asked too, whenever a device is read in full. Readings are made
+    /// without it.
+    pub trial: Option<Arc<Library>>,
 }
 
 /// The mapping for a device, and why.
@@ -143,6 +146,7 @@ impl Library {
             words: Arc::new(words),
             pack: 0,
             faults: Vec::new(),
+            trial: None,
         }
     }
 
@@ -189,7 +193,12 @@ impl Library {
             }
         }
         let generic = pmds.get(UNKNOWN).or(pmds.get(GENERIC)).cloned().unwrap_or_else(|| Arc::new(Pmd::empty(GENERIC)));
-        Self { pmds, generic, words: Arc::new(words), pack: 0, faults }
+        Self { pmds, generic, words: Arc::new(words), pack: 0, faults, trial: None }
+    }
+
+    /// Which mappings these are: those of a pack over those of a version of the program.
+    pub fn stamp(&self) -> String {
+        format!("{}/{}", env!("CARGO_PKG_VERSION"), self.pack)
     }
 
     /// All mappings by name.

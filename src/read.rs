@@ -24,7 +24,7 @@ use crate::identify::{self, Identity, NotPrinter};
 use crate::normalise::text;
 use crate::plan::{self, Answers, Plan};
 use crate::pmd::words::Words;
-use crate::pmd::{Choice, Library, guard};
+use crate::pmd::{Choice, Library, Pmd, guard};
 use crate::snmp::{Absent, Agent, Answer, Limits, Oid, Unanswered, Value, VarBind};
 use bulk::{Request, Want};
 use mapped::{Manner, mapped};
@@ -96,14 +96,13 @@ async fn full<A: Agent>(
     let choice = library.choose(&identity);
     let pmd = choice.pmd.clone();
     asking.agent.limit(pmd.limits);
-    let plan = plan::plan(&pmd, device);
     // a device that falls silent now has been met: what it said is kept, as long as that tells who it is
     let before = learned.map(|learned| &learned.answers);
-    let mut silent = asking.execute(&plan, pmd.limits, &library.words, before).await.err();
-    if let (Some(context), None) = (&pmd.context, silent) {
-        let there = in_context(&plan, context, &asking.answers);
-        silent = asking.execute(&there, pmd.limits, &library.words, before).await.err();
-    }
+    let silent = asking.ask(&pmd, device, &library.words, before).await.err();
+    let trial = match &library.trial {
+        Some(trial) if silent.is_none() => asking.try_out(trial, &identity, device, before).await,
+        _ => 0,
+    };
     let cut_short = silent.is_some();
     // what fell silent only now may be there the next time: nothing is to be concluded from it
     let newly_silent = asking.answers.iter().any(|(context, oid, answer)| {
@@ -116,6 +115,7 @@ async fn full<A: Agent>(
     if let Some(why) = silent.filter(|_| is_nobody(&reading)) {
         return Err(why.into());
     }
+    let learned = learned.asked_for(library, trial);
     Ok(DeviceRead { reading, learned, choice, full: true })
 }
 
@@ -243,6 +243,23 @@ impl<'a, A: Agent> Asking<'a, A> {
         let traffic = self.agent.traffic();
         let spent = traffic.bytes_sent + traffic.bytes_received >= self.bytes || Instant::now() >= self.ends;
         if spent { Err(Unanswered::Silent) } else { Ok(()) }
+    }
+
+    /// Everything that a mapping wants to know, in its second context too.
+    async fn ask(&mut self, pmd: &Pmd, device: u32, words: &Words, before: Option<&Answers>) -> Result<(), Unanswered> {
+        let plan = plan::plan(pmd, device);
+        self.execute(&plan, pmd.limits, words, before).await?;
+        let Some(context) = &pmd.context else { return Ok(()) };
+        let there = in_context(&plan, context, &self.answers);
+        self.execute(&there, pmd.limits, words, before).await
+    }
+
+    /// What a pack that is being tried wants to know besides; its version when all of it was asked. Its silence costs the
+    /// reading nothing: everything for that has been answered.
+    async fn try_out(&mut self, trial: &Library, identity: &Identity, device: u32, before: Option<&Answers>) -> u64 {
+        let pmd = trial.choose(identity).pmd;
+        let asked = self.ask(&pmd, device, &trial.words, before).await;
+        if asked.is_ok() { trial.pack } else { 0 }
     }
 
     /// Does what a plan says. What it could not ask, because the device fell silent, is as good as not answered.

@@ -215,6 +215,12 @@ impl Site {
         Ok(self.store.read(|tx| memory::not_seen_since(tx, keyring, since))?)
     }
 
+    /// Shows every known device.
+    pub fn each_known(&self, show: impl FnMut(&Known)) -> Result<(), SiteError> {
+        let keyring = &self.unlocked()?.keyring;
+        Ok(self.store.read(|tx| memory::each(tx, keyring, show))?)
+    }
+
     /// Items of the outbox, oldest first.
     pub fn items(&self) -> Result<Vec<Item>, SiteError> {
         Ok(self.store.read(outbox::list)?)

@@ -142,6 +142,11 @@ impl Lessons {
         Self { read, borne: session.borne() }
     }
 
+    /// What reading taught, out of the memory; `None` when nothing is there, or what an older program wrote.
+    pub fn learned(text: &str) -> Option<Learned> {
+        serde_json::from_str(text).ok().map(|lessons: Self| lessons.read)
+    }
+
     /// As the memory keeps it; what cannot be written is learned again.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()

@@ -101,7 +101,10 @@ impl Pack {
     pub fn open(bytes: &[u8], label: &Label) -> Result<Self, BadPack> {
         let mut archive = Archive::open(bytes)?;
         let manifest = text(MANIFEST, archive.read(MANIFEST, ENTRY_BYTES_MAX)?)?;
-        let listed = listed(&manifest, label)?;
+        let (said, listed) = listed(&manifest)?;
+        if said != *label {
+            return Err(BadPack(format!("`{MANIFEST}` says `{said}`, and what was signed is `{label}`")));
+        }
         if archive.paths().len() != listed.len() + 1 {
             let wrong = format!("{} files, and `{MANIFEST}` lists {}", archive.paths().len() - 1, listed.len());
             return Err(BadPack(wrong));
@@ -114,19 +117,21 @@ impl Pack {
         Self::checked(label.clone(), files)
     }
 
-    /// A pack that was unpacked earlier, from whatever gives its files by path.
-    pub fn reopen(label: &Label, mut read: impl FnMut(&str, u64) -> Result<Vec<u8>, String>) -> Result<Self, BadPack> {
+    /// A pack that was unpacked earlier, from whatever gives its files by their paths, each with the most bytes that it may
+    /// have. Hashes are compared again; the mappings are checked by [`Pack::library`].
+    pub fn reopen(mut read: impl FnMut(&str, u64) -> Result<Vec<u8>, String>) -> Result<Self, BadPack> {
         let mut get = |path: &str, most: u64| {
             read(path, most).map_err(|error| BadPack(format!("`{path}` cannot be read: {error}")))
         };
         let manifest = text(MANIFEST, get(MANIFEST, ENTRY_BYTES_MAX)?)?;
+        let (label, listed) = listed(&manifest)?;
         let mut files = BTreeMap::new();
-        for file in listed(&manifest, label)? {
+        for file in listed {
             let bytes = get(&file.path, file.size)?;
             files.insert(file.path.clone(), whole(&file, bytes)?);
         }
         files.insert(MANIFEST.to_owned(), manifest);
-        Ok(Self { label: label.clone(), files })
+        Ok(Self { label, files })
     }
 
     /// Every mapping is parsed and checked, together with those of the program that it does not replace.
@@ -180,8 +185,8 @@ impl Pack {
     }
 }
 
-/// What a manifest that agrees with the label lists.
-fn listed(manifest: &str, label: &Label) -> Result<Vec<Listed>, BadPack> {
+/// Which pack a manifest says it is of, and what it lists.
+fn listed(manifest: &str) -> Result<(Label, Vec<Listed>), BadPack> {
     let manifest: Manifest =
         toml::from_str(manifest).map_err(|error| BadPack(format!("`{MANIFEST}`: {}", error.message())))?;
     if manifest.format != FORMAT {
@@ -192,9 +197,6 @@ fn listed(manifest: &str, label: &Label) -> Result<Vec<Listed>, BadPack> {
         Label::parse(&format!("pmd-pack channel={channel} version={} expires={}", manifest.version, manifest.expires))
     });
     let said = said.map_err(|error| BadPack(format!("`{MANIFEST}`: {error}")))?;
-    if said != *label {
-        return Err(BadPack(format!("`{MANIFEST}` says `{said}`, and what was signed is `{label}`")));
-    }
     if manifest.file.len() > FILES_MAX {
         return Err(BadPack(format!("`{MANIFEST}` lists {} files, {FILES_MAX} are the most", manifest.file.len())));
     }
@@ -216,7 +218,7 @@ fn listed(manifest: &str, label: &Label) -> Result<Vec<Listed>, BadPack> {
     if total > TOTAL_BYTES_MAX {
         return Err(BadPack(format!("{total} bytes of files, {TOTAL_BYTES_MAX} are the most")));
     }
-    Ok(manifest.file)
+    Ok((said, manifest.file))
 }
 
 /// The text of a file that is as its manifest says.

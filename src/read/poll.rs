@@ -40,6 +40,12 @@ pub struct Learned {
     proofs: Vec<(String, Oid)>,
     /// Everything as last answered.
     pub answers: Answers,
+    /// Which mappings asked: others may ask for more.
+    #[serde(default)]
+    library: String,
+    /// The pack that was being tried, when everything was asked for it too; 0 is none.
+    #[serde(default)]
+    trial: u64,
 }
 
 impl Learned {
@@ -77,7 +83,24 @@ impl Learned {
             changing,
             proofs: proofs.into_iter().find(|objects| !objects.is_empty()).unwrap_or_default(),
             answers,
+            library: String::new(),
+            trial: 0,
         }
+    }
+
+    /// The same, with what asked: these mappings, and the pack of this version that was being tried.
+    pub(super) fn asked_for(self, library: &Library, trial: u64) -> Self {
+        Self { library: library.stamp(), trial, ..self }
+    }
+
+    /// Whether it was these mappings that asked.
+    pub fn is_by(&self, library: &Library) -> bool {
+        self.library == library.stamp()
+    }
+
+    /// Whether these mappings were being tried, and all was asked that they want to know.
+    pub fn tried(&self, library: &Library) -> bool {
+        self.trial != 0 && self.trial == library.pack
     }
 
     /// Whether an object was as silent then as now: one that is twice in a row is what the device never answers.
@@ -123,6 +146,9 @@ pub(super) async fn again<A: Agent>(
 ) -> Result<Option<DeviceRead>, NotRead> {
     let Some(pmd) = library.get(&learned.pmd).cloned() else { return Ok(None) };
     let Some(full_at) = learned.full_at else { return Ok(None) };
+    if !learned.is_by(library) || library.trial.as_ref().is_some_and(|trial| !learned.tried(trial)) {
+        return Ok(None);
+    }
     if now.duration_since(full_at) >= FULL_AFTER || now < full_at {
         return Ok(None);
     }
@@ -177,10 +203,12 @@ pub(super) async fn again<A: Agent>(
         return Ok(None);
     }
     let manner = Manner { read_at: now, cut_short, full_at: Some(full_at).filter(|_| !lost) };
+    let trial = learned.trial;
     let (mut reading, learned) = mapped(&pmd, library, (identity, answers), address, manner).await;
     // not asked, so not told again: they come with the weekly full reading
     reading.capabilities = None;
     reading.gaps.retain(|gap| !gap.field.starts_with("capabilities."));
+    let learned = learned.asked_for(library, trial);
     Ok(Some(DeviceRead { reading, learned, choice, full: false }))
 }
 

@@ -47,6 +47,7 @@ async fn a_known_device_is_not_asked_again_what_it_never_answers_nor_more_than_i
         alerts: Vec::new(),
         seen_at: Timestamp::UNIX_EPOCH,
         full_at: None,
+        went: meterpost::memory::Went::default(),
     };
     // It may have been busy: once more everything is asked, in requests that it bears.
     let second = printer_of(read(&reader, &sighting, Some(&known(&first))).await);

@@ -1,0 +1,195 @@
+//! What is to become of a pack: may it come at all, is it used or held, and is it to be taken back. Decided from what is known;
+//! nothing here looks at a disk, a clock or a device.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use meterpost_wire::pack::{Channel, Label};
+use serde::{Deserialize, Serialize};
+
+use super::shadow::Shadow;
+use super::shelf::Place;
+use crate::config::PackPolicy;
+use crate::store::{StoreError, Tx};
+
+/// The fact in the store that holds [`State`].
+const FACT: &str = "packs";
+
+/// So long after a pack was first used it is watched: one reading of everything is in it.
+const WATCHED: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// What is remembered of packs, in one row of the store. Never anything about a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The highest version ever used, by channel.
+    #[serde(default)]
+    highest: BTreeMap<String, u64>,
+    /// Up to this version nothing of a channel is used by itself: it was taken back.
+    #[serde(default)]
+    pinned: BTreeMap<String, u64>,
+    /// A pack that waits, as `stable 12`.
+    #[serde(default)]
+    held: Option<Held>,
+    /// Since when the present pack is used, as long as it is watched.
+    #[serde(default)]
+    watched_since: Option<Timestamp>,
+    /// What the last download brought.
+    #[serde(default)]
+    pub seen: Option<Seen>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Held {
+    place: String,
+    until_read: bool,
+}
+
+/// A download whose pack was not taken: the same bytes need not come again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// From where, for which keys, and by which program it was judged.
+    pub asked: String,
+    /// `ETag` of the answer.
+    pub etag: Option<String>,
+    /// `Last-Modified` of the answer.
+    pub modified: Option<String>,
+    /// Why it was not taken.
+    pub refused: String,
+}
+
+/// Why a pack does not come.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Barred {
+    /// Not the channel that this site follows.
+    #[error("it is of channel `{found}`, and this site follows `{followed}`")]
+    Channel {
+        /// The pack's.
+        found: Channel,
+        /// The site's.
+        followed: Channel,
+    },
+    /// It would be a step back.
+    #[error(
+        "version {found} is older than {highest}, which was in use here: `--allow-downgrade` takes it all the same"
+    )]
+    Older {
+        /// The pack's.
+        found: u64,
+        /// The highest that was ever used.
+        highest: u64,
+    },
+    /// It was taken back.
+    #[error("version {found} is not used by itself: {pinned} was taken back here, and a newer one is waited for")]
+    Pinned {
+        /// The pack's.
+        found: u64,
+        /// What was taken back.
+        pinned: u64,
+    },
+}
+
+/// What is done with a pack that was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// It is used from now on.
+    Adopt,
+    /// It waits for a person.
+    Hold,
+    /// It waits until devices were read.
+    UntilRead,
+}
+
+impl State {
+    /// As the store has it.
+    pub fn load(tx: &Tx<'_>) -> Result<Self, StoreError> {
+        let text = tx.fact(FACT)?;
+        let state = text.map(|text| serde_json::from_str(&text));
+        state
+            .transpose()
+            .map(Option::unwrap_or_default)
+            .map_err(|error| StoreError::Damaged(format!("`{FACT}`: {error}")))
+    }
+
+    /// Keeps it.
+    pub fn save(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        let text = serde_json::to_string(self).map_err(|error| StoreError::Failed(error.to_string()))?;
+        tx.set_fact(FACT, &text)
+    }
+
+    /// Whether a pack may come. A person may insist on an older one, and on one that was taken back.
+    pub fn admits(&self, label: &Label, followed: &Channel, downgrade: bool) -> Result<(), Barred> {
+        if label.channel != *followed {
+            return Err(Barred::Channel { found: label.channel.clone(), followed: followed.clone() });
+        }
+        let of = |map: &BTreeMap<String, u64>| map.get(followed.as_str()).copied().unwrap_or(0);
+        let (found, highest, pinned) = (label.version, of(&self.highest), of(&self.pinned));
+        match () {
+            () if downgrade => Ok(()),
+            () if found < highest => Err(Barred::Older { found, highest }),
+            () if found <= pinned => Err(Barred::Pinned { found, pinned }),
+            () => Ok(()),
+        }
+    }
+
+    /// A pack is about to be used. Kept before it is: a crash between the two leaves it waiting to be used again.
+    pub fn adopting(&mut self, place: &Place, now: Timestamp) {
+        let highest = self.highest.entry(place.channel.to_string()).or_default();
+        *highest = place.version.max(*highest);
+        self.watched_since = Some(now);
+        self.held = None;
+    }
+
+    /// A pack waits.
+    pub fn hold(&mut self, place: &Place, until_read: bool) {
+        self.held = Some(Held { place: place.to_string(), until_read });
+    }
+
+    /// Nothing waits any more.
+    pub fn let_go(&mut self) {
+        self.held = None;
+    }
+
+    /// A pack is taken back, and neither it nor an older one comes by itself.
+    pub fn take_back(&mut self, place: &Place) {
+        let pinned = self.pinned.entry(place.channel.to_string()).or_default();
+        *pinned = place.version.max(*pinned);
+        self.watched_since = None;
+        self.held = None;
+    }
+
+    /// A person used what was taken back: it comes by itself again.
+    pub fn forgive(&mut self, channel: &Channel) {
+        self.pinned.remove(channel.as_str());
+    }
+
+    /// The pack that waits.
+    pub fn held(&self) -> Option<Place> {
+        self.held.as_ref().and_then(|held| Place::parse(&held.place))
+    }
+
+    /// The pack that waits until devices were read.
+    pub fn on_trial(&self) -> Option<Place> {
+        self.held.as_ref().filter(|held| held.until_read).and_then(|held| Place::parse(&held.place))
+    }
+
+    /// Whether the present pack is watched.
+    pub fn watches(&self, now: Timestamp) -> bool {
+        self.watched_since.is_some_and(|since| now.duration_since(since) < WATCHED)
+    }
+}
+
+/// What is done with a pack, by what it would change here.
+pub fn course(policy: PackPolicy, shadow: &Shadow) -> Course {
+    match policy {
+        PackPolicy::Adopt => Course::Adopt,
+        PackPolicy::Ask => Course::Hold,
+        PackPolicy::Hold if !shadow.is_harmless() => Course::Hold,
+        PackPolicy::Hold if shadow.until_read > 0 => Course::UntilRead,
+        PackPolicy::Hold => Course::Adopt,
+    }
+}
+
+/// Whether a pack is to be taken back: of the devices that the pack before read completely, more than a fifth are not any more.
+pub fn does_harm(complete_before: u32, no_longer: u32) -> bool {
+    u64::from(no_longer) * 5 > u64::from(complete_before)
+}
