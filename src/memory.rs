@@ -46,6 +46,9 @@ pub const UNASKED_DAYS: i64 = 400;
 
 const DAY_S: i64 = 86_400;
 
+/// Ends the JSON of a row: JSON in one line has none.
+const BEHIND: u8 = b'\n';
+
 /// What is known of one device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Known {
@@ -57,7 +60,9 @@ pub struct Known {
     pub port: u16,
     /// Name of the credential that it answers to.
     pub credential: String,
-    /// What reading it taught: row indexes, static texts, the size of a PDU that it bears. The reader's own format.
+    /// What reading it taught: row indexes, static texts, the size of a PDU that it bears. The reader's own format; it stands
+    /// behind the rest, as it is: most of the row.
+    #[serde(skip)]
     pub learned: String,
     /// Lifetime counters as last read, with their keys.
     pub counters: BTreeMap<String, Last>,
@@ -239,7 +244,9 @@ fn address_name(keyring: &Keyring, address: &str, port: u16) -> String {
 /// may have several.
 pub fn remember(tx: &Tx<'_>, keyring: &Keyring, known: &Known) -> Result<(), StoreError> {
     let name = device_name(keyring, &known.key);
-    let row = serde_json::to_vec(known).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let mut row = serde_json::to_vec(known).map_err(|error| StoreError::Failed(error.to_string()))?;
+    row.push(BEHIND);
+    row.extend_from_slice(known.learned.as_bytes());
     let sealed = keyring.seal_memory(&name, &row);
     tx.execute(
         "INSERT INTO device (name, sealed, seen) VALUES (?1, ?2, ?3) \
@@ -301,7 +308,10 @@ pub fn count(tx: &Tx<'_>) -> Result<u32, StoreError> {
 /// A row that does not open, or whose format is an older program's, is as good as forgotten: it is learned again.
 fn open(keyring: &Keyring, name: String, sealed: Vec<u8>) -> Option<Known> {
     let row = keyring.open_memory(&name, &sealed)?;
-    serde_json::from_slice(&row).ok()
+    let at = row.iter().position(|byte| *byte == BEHIND)?;
+    let known: Known = serde_json::from_slice(&row[..at]).ok()?;
+    let learned = std::str::from_utf8(&row[at + 1..]).ok()?.to_owned();
+    Some(Known { learned, ..known })
 }
 
 #[cfg(test)]

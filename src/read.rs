@@ -399,11 +399,10 @@ impl<'a, A: Agent> Asking<'a, A> {
                 }
                 asked = true;
                 let ends = self.get_next(&context, &starts).await?;
+                let mut told: Vec<(&Oid, &Found)> = starts.iter().zip(&ends).collect();
+                told.sort_by_key(|(start, _)| *start);
                 for table in tables.iter_mut().filter(of_context) {
-                    for (start, end) in starts.iter().zip(&ends) {
-                        table.take(start, end);
-                    }
-                    table.advance();
+                    table.take_all(&told);
                 }
             }
             if !asked {

@@ -43,7 +43,7 @@ pub fn printers() -> Result<Vec<Placed>> {
     let mut fleet = Vec::new();
     let mut address = FIRST;
     let mut place = |source: &Source, number: u32, manner: Manner, awkward: Option<&'static str>, read: bool| {
-        let view = vary(&source.recording, number);
+        let view = vary(&source.recording, number, true);
         let counters = (read && source.is_printer).then(|| source.counters(&view, number));
         let awkward = awkward.or(if source.is_printer { None } else { Some("is no printer") });
         let printer = Printer { address, views: vec![(String::new(), view)], manner };

@@ -41,6 +41,9 @@ struct Arguments {
     /// Give every printer the recording's own serial, addresses, counters and levels
     #[arg(long)]
     same: bool,
+    /// Give every printer the recording's own host name
+    #[arg(long)]
+    same_names: bool,
     /// Community that is answered; repeatable
     #[arg(long, default_value = "public")]
     community: Vec<String>,
@@ -164,7 +167,10 @@ fn fleet(arguments: &Arguments) -> Result<Fleet> {
         .zip(0..)
         .map(|((address, recording), number)| Printer {
             address,
-            views: vec![(String::new(), vary(recording, if arguments.same { 0 } else { number }))],
+            views: vec![(
+                String::new(),
+                vary(recording, if arguments.same { 0 } else { number }, !arguments.same_names),
+            )],
             manner: manner.clone(),
         })
         .collect();

@@ -36,14 +36,15 @@ const COUNTERS: &[&str] = &[
 const CAPACITY: &str = "1.3.6.1.2.1.43.11.1.1.8";
 const LEVEL: &str = "1.3.6.1.2.1.43.11.1.1.9";
 
-/// The `number`-th printer of a recording; number 0 is the recording itself.
-pub fn vary(recording: &Arc<Recording>, number: u32) -> View {
+/// The `number`-th printer of a recording; number 0 is the recording itself. Without `own_names` all have the recording's
+/// host name.
+pub fn vary(recording: &Arc<Recording>, number: u32, own_names: bool) -> View {
     let mut view = View::of(recording);
     if number == 0 {
         return view;
     }
     let mut dice = Dice::new(u64::from(number));
-    let replaced = replaced_texts(recording, number);
+    let replaced = replaced_texts(recording, number, own_names);
     let factor = 2 + i64::try_from(dice.roll() % 60).unwrap_or(0);
     let parsed = |roots: &[&str]| roots.iter().filter_map(|root| arcs(root)).collect::<Vec<_>>();
     let (names, counters, levels) = (parsed(&[SYSTEM_NAME]), parsed(COUNTERS), parsed(&[LEVEL]));
@@ -51,7 +52,7 @@ pub fn vary(recording: &Arc<Recording>, number: u32) -> View {
     for (place, object) in recording.objects().iter().enumerate() {
         let own = if under(&object.arcs, &names) {
             text(&object.value)
-                .filter(|name| !name.is_empty())
+                .filter(|name| own_names && !name.is_empty())
                 .map(|name| ber::group(ber::OCTETS, &[name, format!("-{number}").as_bytes()]))
         } else if under(&object.arcs, &counters) {
             count(&object.value).map(|count| ber::integer(object.value[0], count * factor))
@@ -71,8 +72,8 @@ pub fn vary(recording: &Arc<Recording>, number: u32) -> View {
 }
 
 /// The texts to be replaced: the serial by one with the same beginning, hardware addresses by others of their maker,
-/// and the tails of these as they stand in host names.
-fn replaced_texts(recording: &Recording, number: u32) -> BTreeMap<Vec<u8>, Vec<u8>> {
+/// and with `own_names` the tails of these as they stand in host names.
+fn replaced_texts(recording: &Recording, number: u32, own_names: bool) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut replaced = BTreeMap::new();
     let strings = |root: &str| {
         let root = arcs(root).unwrap_or_default();
@@ -93,7 +94,9 @@ fn replaced_texts(recording: &Recording, number: u32) -> BTreeMap<Vec<u8>, Vec<u
         let (d2, e2) = (d ^ high, e ^ low);
         replaced.insert(hardware.to_vec(), vec![a, b, c, d2, e2, f]);
         let tail = |d: u8, e: u8| format!("{d:02X}{e:02X}{f:02X}").into_bytes();
-        replaced.insert(tail(d, e), tail(d2, e2));
+        if own_names {
+            replaced.insert(tail(d, e), tail(d2, e2));
+        }
     }
     replaced
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::snmp::oid::ARCS_MAX;
+use crate::snmp::oid::{self, ARCS_MAX};
 use crate::snmp::{Absent, Answer, Oid, Value, recording};
 
 /// Everything that a device said, by SNMPv3 context (empty: the default one) and OID.
@@ -141,7 +141,7 @@ impl Answers {
 /// How an OID stands to one that is given in two parts.
 fn order(oid: &[u32], front: &[u32], back: &[u32]) -> Ordering {
     let (own_front, own_back) = oid.split_at(oid.len().min(front.len()));
-    own_front.cmp(front).then_with(|| own_back.cmp(back))
+    oid::order(own_front, front).then_with(|| own_back.cmp(back))
 }
 
 /// Stored as lines of `OID|type|value`, the types of a recording and `-` with a reason for what is missing, below a line

@@ -56,6 +56,8 @@ pub struct Table<'a> {
     follows: bool,
     /// Where columns that stand in for others were looked behind: a row that only they have is found there.
     edges: BTreeSet<Oid>,
+    /// It had no more to ask, and nothing has happened to it since.
+    rests: bool,
 }
 
 /// A column being learned.
@@ -91,17 +93,24 @@ impl<'a> Table<'a> {
             let known = if walk.first_only { Vec::new() } else { known(&column.root) };
             Column { known: known.into_iter().map(behind_base).collect(), ..column }
         });
-        Self { walk, columns: columns.collect(), bulk, follows: false, edges: BTreeSet::new() }
+        Self { walk, columns: columns.collect(), bulk, follows: false, edges: BTreeSet::new(), rests: false }
     }
 
     /// From now on the columns are asked from each row of the lead for the next: that costs what exact GETs would, and shows a
     /// row that the lead lacks. One of them, the witness, looks behind the last row too.
     pub fn follow_lead(&mut self) {
         self.follows = !self.bulk;
+        self.rests = false;
     }
 
     /// Where GETNEXT shall start next; empty when all is known.
-    pub fn starts(&self) -> Vec<Oid> {
+    pub fn starts(&mut self) -> Vec<Oid> {
+        let starts = if self.rests { Vec::new() } else { self.starts_unseen() };
+        self.rests = starts.is_empty();
+        starts
+    }
+
+    fn starts_unseen(&self) -> Vec<Oid> {
         let settled = self.is_settled();
         let rows = if settled && self.follows { self.rows() } else { Vec::new() };
         let witness = self.columns.iter().position(|column| !column.walked && column.is_there());
@@ -135,13 +144,29 @@ impl<'a> Table<'a> {
         edges.filter(|edge| !self.edges.contains(edge)).collect()
     }
 
+    /// Takes what GETNEXTs of all tables found, in the order of their starts, and follows it.
+    pub fn take_all(&mut self, told: &[(&Oid, &Found)]) {
+        let Some(entry) = self.entry().map(Oid::new) else { return };
+        let first = told.partition_point(|(start, _)| **start < entry);
+        for (start, found) in told[first..].iter().take_while(|(start, _)| start.is_under(&entry)) {
+            self.take(start, found);
+        }
+        if !self.rests {
+            self.advance();
+        }
+    }
+
+    /// What all columns lie under.
+    fn entry(&self) -> Option<&'a [u32]> {
+        self.walk.columns.first().and_then(|column| column.arcs().split_last()).map(|(_, entry)| entry)
+    }
+
     /// Takes what a GETNEXT found.
     pub fn take(&mut self, start: &Oid, found: &Found) {
-        // all columns are of one entry: nearly every start is another table's
-        let entry = self.walk.columns.first().and_then(|column| column.arcs().split_last());
-        if entry.is_none_or(|(_, entry)| !starts_with(start.arcs(), entry)) {
+        if self.entry().is_none_or(|entry| !starts_with(start.arcs(), entry)) {
             return;
         }
+        self.rests = false;
         for column in self.columns.iter_mut().filter(|column| start.is_under(&column.root)) {
             let is_row = |oid: &Oid| oid.is_under(&column.root) && oid > start && *oid != column.root;
             let found = match found {
@@ -279,9 +304,17 @@ impl<'a> Table<'a> {
     }
 
     fn rows(&self) -> Vec<&Vec<u32>> {
-        let mut rows: Vec<&Vec<u32>> = self.columns.iter().flat_map(|column| &column.rows).collect();
-        rows.sort();
-        rows.dedup();
+        // nearly always the columns have the same rows, or the first of them: then there is nothing to sort
+        let longest = self.columns.iter().map(|column| &column.rows).max_by_key(|rows| rows.len());
+        let mut rows: Vec<&Vec<u32>> = longest.into_iter().flatten().collect();
+        let others = self.columns.iter().map(|column| &column.rows);
+        let others = others.filter(|rows| longest.is_some_and(|longest| !longest.starts_with(rows)));
+        let before = rows.len();
+        rows.extend(others.flatten());
+        if rows.len() > before {
+            rows.sort();
+            rows.dedup();
+        }
         rows.truncate(ROWS_MAX);
         rows
     }
@@ -292,6 +325,7 @@ impl<'a> Table<'a> {
             let columns =
                 self.walk.stand_ins.iter().map(|(stand_in, _)| Column::new(stand_in, &self.walk.prefix, true));
             self.columns.extend(columns);
+            self.rests = false;
         }
     }
 
@@ -347,6 +381,7 @@ impl<'a> Table<'a> {
 
     /// A table with holes cannot be trusted to have the lead's rows only: every column looks for its own.
     pub fn distrust(&mut self) {
+        self.rests = false;
         for column in self.columns.iter_mut().filter(|column| !column.rows.is_empty()) {
             column.walked = true;
             column.advance(ROWS_MAX);
@@ -401,8 +436,10 @@ impl Column {
             return starts;
         }
         let mut indexes: Vec<&Vec<u32>> = self.known.iter().chain(rows.iter().copied()).collect();
-        indexes.sort_unstable();
-        indexes.dedup();
+        if !self.known.is_empty() {
+            indexes.sort_unstable();
+            indexes.dedup();
+        }
         if !to_its_end {
             indexes.pop();
         }

@@ -329,7 +329,7 @@ fn printers_of_one_recording_differ_and_their_parts_still_add_up() {
         let place = recording.find(&arcs(oid)).unwrap();
         view.at(place).unwrap().2.to_vec()
     };
-    let views: Vec<View> = (0..1000).map(|number| vary(&recording, number)).collect();
+    let views: Vec<View> = (0..1000).map(|number| vary(&recording, number, true)).collect();
     for oid in [
         "1.3.6.1.2.1.43.5.1.1.17.1",
         "1.3.6.1.2.1.2.2.1.6.1",

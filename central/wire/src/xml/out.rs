@@ -82,17 +82,22 @@ impl Out {
 
     /// White space in an attribute, and CR in a text, only survives a reader as a character reference.
     fn escape(&mut self, text: &str, in_attribute: bool) {
-        for c in text.chars() {
-            match c {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' if in_attribute => self.0.push_str("&quot;"),
-                '\t' if in_attribute => self.0.push_str("&#9;"),
-                '\n' if in_attribute => self.0.push_str("&#10;"),
-                '\r' => self.0.push_str("&#13;"),
-                c => self.0.push(c),
-            }
+        let reference = |byte| match byte {
+            b'&' => Some("&amp;"),
+            b'<' => Some("&lt;"),
+            b'>' => Some("&gt;"),
+            b'"' if in_attribute => Some("&quot;"),
+            b'\t' if in_attribute => Some("&#9;"),
+            b'\n' if in_attribute => Some("&#10;"),
+            b'\r' => Some("&#13;"),
+            _ => None,
+        };
+        let mut from = 0;
+        for (at, reference) in text.bytes().enumerate().filter_map(|(at, byte)| Some((at, reference(byte)?))) {
+            self.0.push_str(&text[from..at]);
+            self.0.push_str(reference);
+            from = at + 1;
         }
+        self.0.push_str(&text[from..]);
     }
 }
