@@ -170,6 +170,24 @@ pub fn terms(pmd: &Pmd, device: u32) -> BTreeSet<(String, Oid)> {
     terms
 }
 
+/// Exact objects of which counters are made, and columns save those of [`summed`], with whether a certain row of them is
+/// looked for.
+pub fn counted(pmd: &Pmd, device: u32) -> (BTreeSet<(String, Oid)>, BTreeMap<(String, Oid), bool>) {
+    let (mut objects, mut columns) = (BTreeSet::new(), BTreeMap::new());
+    each_counter_rule(pmd, &mut |rule| {
+        let context = rule.context.as_deref().unwrap_or_default();
+        match &rule.source {
+            Source::Get(oids) => objects.extend(oids.iter().map(|oid| (context.to_owned(), oid.oid(device)))),
+            Source::Column(column) if matches!(column.take, Take::First | Take::All) => {
+                let root = column.base.join(&column.prefix(device));
+                *columns.entry((context.to_owned(), root)).or_default() |= !column.filters.is_empty();
+            }
+            _ => {}
+        }
+    });
+    (objects, columns)
+}
+
 fn each_counter_rule<'a>(pmd: &'a Pmd, look: &mut impl FnMut(&'a Rule)) {
     fn down<'a>(rule: &'a Rule, look: &mut impl FnMut(&'a Rule)) {
         look(rule);

@@ -111,12 +111,25 @@ async fn full<A: Agent>(
     let full_at = Some(now).filter(|_| !cut_short && !newly_silent);
     let known = (identity, asking.answers);
     let manner = Manner { read_at: now, cut_short, full_at };
-    let (reading, learned) = mapped(&pmd, library, known, address, manner).await;
-    if let Some(why) = silent.filter(|_| is_nobody(&reading)) {
-        return Err(why.into());
-    }
-    let learned = learned.asked_for(library, trial);
+    let (mut reading, again) = mapped(&pmd, library, known, address, manner).await;
+    keep_key(&mut reading, learned, silent)?;
+    let learned = again.of_reading(&reading, learned).asked_for(library, trial);
     Ok(DeviceRead { reading, learned, choice, full: true })
+}
+
+/// A reading in which some of what keys are made of got no answer must not become another device: it has the key of the
+/// device that was `learned` when it is that one. When nothing shows whether it is, there is no reading.
+fn keep_key(reading: &mut Reading, learned: Option<&Learned>, silent: Option<Unanswered>) -> Result<(), NotRead> {
+    if !is_nobody(reading) {
+        return Ok(());
+    }
+    match (learned.map(|learned| learned.key_for(reading)), silent) {
+        (Some(Ok(Some(key))), _) => reading.key = key,
+        (_, Some(why)) | (Some(Err(why)), None) => return Err(why.into()),
+        // met for the first time, and perhaps never answers it: known by what it does answer
+        (Some(Ok(None)) | None, None) => {}
+    }
+    Ok(())
 }
 
 /// Whether a reading cannot say which device it is of: its key would be another one, had everything been answered.

@@ -11,6 +11,8 @@ use crate::pmd::Library;
 use crate::snmp::recording::Recording;
 use crate::snmp::{Absent, Agent, Limits, Oid, Traffic, Unanswered, VarBind};
 
+mod known;
+
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// A printer with these supply rows, all columns, and these alerts.
@@ -189,14 +191,16 @@ struct Faulty {
     walks: u64,
     /// Where GETNEXT and GETBULK started.
     starts: Vec<Oid>,
+    /// What was asked by GET.
+    gets: Vec<Oid>,
     fell_silent: bool,
 }
 
 impl Faulty {
     fn of(walk: &str) -> Self {
         let recording = Recording::parse(walk).expect("a walk");
-        let (lost, starts) = (Vec::new(), Vec::new());
-        Self { recording, bears: u64::MAX, lost, lost_walk: 0, walks: 0, starts, fell_silent: false }
+        let (lost, starts, gets) = (Vec::new(), Vec::new(), Vec::new());
+        Self { recording, bears: u64::MAX, lost, lost_walk: 0, walks: 0, starts, gets, fell_silent: false }
     }
 
     /// Takes note of a GETNEXT or GETBULK, and loses its answer if it is the one.
@@ -222,6 +226,7 @@ impl Agent for Faulty {
 
     async fn get(&mut self, context: &str, oids: &[Oid]) -> Result<Vec<VarBind>, Unanswered> {
         let mut answers = Vec::new();
+        self.gets.extend_from_slice(oids);
         for piece in oids.chunks(25) {
             match self.spend() {
                 Ok(()) => answers.extend(self.recording.get(context, piece).await?),
