@@ -5,6 +5,7 @@
 mod access;
 mod arguments;
 pub mod log;
+mod packs;
 mod pmd;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
 pub use arguments::{Format, LogFormat, Unit};
+pub use packs::Packs;
 pub use pmd::{ListFormat, Pmd, Why};
 
 use crate::config::Places;

@@ -11,5 +11,6 @@
 //! and [`course`] says what is to become of it. `run` puts these together.
 
 pub mod course;
+pub mod fetch;
 pub mod shadow;
 pub mod shelf;

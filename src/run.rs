@@ -7,6 +7,7 @@ mod author;
 mod daemon;
 mod device;
 mod once;
+mod packs;
 mod plans;
 mod queue;
 mod read;
@@ -21,6 +22,7 @@ use std::path::Path;
 use crate::cli::{Command, Exit, Failure, Invocation, Outbox};
 use crate::config::{Config, ConfigError, EXAMPLE};
 use crate::install;
+use crate::packs::shelf::Shelf;
 use crate::pmd::Library;
 use crate::site::SiteError;
 
@@ -84,10 +86,17 @@ fn configuration(path: &Path) -> Result<Config, Failure> {
     })
 }
 
-/// The mapping files of the program, with those of a folder before them. Faults of single files are told and leave the
+/// The mapping files in use: of the pack in the data directory over those of the program. With a folder, its files over those
+/// of the program alone. Faults of single files are told and leave the
 /// rest.
-fn library(folder: Option<&Path>) -> Result<Library, Failure> {
-    let Some(folder) = folder else { return Ok(Library::builtin()) };
+fn library(folder: Option<&Path>, data: &Path) -> Result<Library, Failure> {
+    let Some(folder) = folder else {
+        let (library, trouble) = Shelf::of(data).library();
+        if let Some(trouble) = trouble {
+            tracing::info!("the mapping files inside the program are used: {trouble}");
+        }
+        return Ok(library);
+    };
     let library = Library::load(folder)
         .map_err(|error| Failure::usage(format!("cannot read `--pmd-dir {}`: {error}", folder.display())))?;
     for fault in &library.faults {

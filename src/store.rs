@@ -280,6 +280,8 @@ pub enum Half {
     GatheringDaemon,
     /// The daemon that delivers.
     DeliveringDaemon,
+    /// Whoever takes, uses or takes back a pack of mapping files.
+    Packs,
 }
 
 /// Keeps a second run of the same half out, in this process and in others. The system frees it when the process ends,
@@ -308,6 +310,7 @@ impl RunLock {
             Half::Delivering => "deliver.lock",
             Half::GatheringDaemon => "gather-daemon.lock",
             Half::DeliveringDaemon => "deliver-daemon.lock",
+            Half::Packs => "packs.lock",
         });
         let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = opened.map_err(|error| LockError::Failed(path.clone(), error))?;

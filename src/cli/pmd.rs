@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::access::AccessArguments;
+use super::packs::{PackVerb, Packs};
 use super::{Access, Command, Failure};
 
 /// `pmd …`.
@@ -40,6 +41,8 @@ pub enum Pmd {
         /// The library that it is compared with.
         pmd_dir: Option<PathBuf>,
     },
+    /// Packs of mapping files.
+    Packs(Packs),
     /// A first mapping file from a recording.
     Draft {
         /// The recording.
@@ -141,6 +144,8 @@ pub(super) enum PmdVerb {
         #[arg(long, value_name = "DIR")]
         pmd_dir: Option<PathBuf>,
     },
+    #[command(flatten)]
+    Packs(PackVerb),
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +165,7 @@ pub(super) struct WhyArguments {
 impl PmdVerb {
     pub(super) fn into_command(self) -> Result<Command, Failure> {
         Ok(Command::Pmd(match self {
+            Self::Packs(verb) => Pmd::Packs(verb.into_packs()),
             Self::List { format, walks, pmd_dir } => Pmd::List { format, walks, pmd_dir },
             Self::Show { name, pmd_dir } => Pmd::Show { name, pmd_dir },
             Self::Why(why) => Pmd::Why(Why {

@@ -27,6 +27,7 @@ pub fn pmd(orders: &Pmd, invocation: &Invocation, out: &mut dyn Write) -> Result
     match orders {
         Pmd::List { format, walks, pmd_dir } => list(*format, walks.as_deref(), pmd_dir.as_deref(), out),
         Pmd::Show { name, pmd_dir } => show(name, pmd_dir.as_deref(), out),
+        Pmd::Packs(orders) => super::packs::perform(orders, invocation, out),
         Pmd::Lint { paths } => lint(paths, out),
         Pmd::Why(orders) => why(orders, invocation, out),
         Pmd::Draft { walk, out: file, pmd_dir } => draft(walk, file.as_deref(), pmd_dir.as_deref(), out),

@@ -1,7 +1,7 @@
 //! `run` without `--once`: stays, reads by `[schedule].read`, delivers at once or by `[schedule].send`.
 //!
-//! The two halves are two loops that know of each other only through the outbox. The site is opened anew for each pass,
-//! so that a new enrolment is seen. What goes wrong in a pass is logged and the next one comes in its time; a daemon only
+//! The two halves, and the look for packs, are loops that know of each other only through the outbox. The site is opened anew
+//! for each pass, so that a new enrolment is seen. What goes wrong in a pass is logged and the next one comes in its time; a daemon only
 //! ends when it is asked to, or when it cannot begin.
 
 use std::ops::ControlFlow;
@@ -76,6 +76,11 @@ pub fn run(run: Run, invocation: &Invocation) -> Result<Exit, Failure> {
                     daemon.deliver_on().await
                 }
             },
+            async {
+                if run.deliver {
+                    daemon.look_on().await
+                }
+            },
         );
     });
     // a thread that still waits for the central keeps nobody
@@ -147,6 +152,32 @@ impl Daemon {
                 () = self.sealed.notified(), if !scheduled => continue,
             }
             self.deliver(if scheduled { Hurry::AtOnce } else { Hurry::WhenDue }).await;
+        }
+    }
+
+    /// Looks for packs by `[schedule].packs`.
+    async fn look_on(&self) {
+        loop {
+            let now = clock::now();
+            let next = once::open(&self.places).and_then(|site| once::next_look(&site, &self.config, now));
+            let due = match next {
+                Ok(Some(due)) => due,
+                Ok(None) => return,
+                Err(_) => later(now, TRY_AGAIN),
+            };
+            if self.wait_until(due).await.is_break() {
+                return;
+            }
+            let looked = match once::open(&self.places) {
+                Ok(site) => once::look_once(site, self.config.clone(), &self.stop).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = looked {
+                tracing::error!("packs: {}", failure.what);
+                if self.wait_until(later(clock::now(), TRY_AGAIN)).await.is_break() {
+                    return;
+                }
+            }
         }
     }
 

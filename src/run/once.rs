@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::read::{self, Circumstances};
 use super::signal::Stop;
-use super::{configuration, failed, print, queue, runtime, send};
+use super::{configuration, failed, packs, print, queue, runtime, send};
 use crate::cli::{Exit, Failure, Invocation, Run};
 use crate::clock;
 use crate::config::{Config, Places};
@@ -18,9 +18,10 @@ use crate::site::Site;
 use crate::store::Half;
 use crate::sweep::Verdict;
 
-/// Facts in the store: when the last pass of each half began.
+/// Facts in the store: when the last pass of each half began, and the last look for a pack.
 const LAST_READ: &str = "last_read_at";
 const LAST_SEND: &str = "last_send_at";
+const LAST_LOOK: &str = "last_packs_at";
 
 /// After a stop the batch that is on its way has this long to come through. Then it is left to the next run: it is sent
 /// again, and a central that has it already says so.
@@ -58,6 +59,13 @@ pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
             exit = send::exit(&report, read);
         }
     }
+    // neither reading nor delivering waits for it
+    if run.deliver && !stop.is_asked() && next_look(&site, &config, now)?.is_some_and(|due| due <= now) {
+        let runtime = runtime()?;
+        let looked = runtime.block_on(look_once(site, config, &stop));
+        runtime.shutdown_background();
+        looked?;
+    }
     Ok(if stop.is_asked() { Exit::InPart } else { exit })
 }
 
@@ -88,7 +96,25 @@ pub async fn read_once(
     }
     let _lock = site.lock(Half::Gathering).map_err(failed)?;
     mark(site, LAST_READ, clock::now())?;
-    read::pass(site, config, circumstances, stop).await
+    let report = read::pass(site, config, circumstances, stop).await?;
+    let (of_packs, config) = (Arc::clone(site), config.clone());
+    let looked = tokio::task::spawn_blocking(move || packs::after_reading(&of_packs, &config)).await;
+    // what was read is sealed: a pack in trouble is told and costs nothing of it
+    if let Err(failure) = looked.map_err(Failure::failed)? {
+        tracing::error!("packs: {}", failure.what);
+    }
+    Ok(report)
+}
+
+/// Looks for a newer pack, in a thread that may block; a stop leaves that thread to itself: what it has not finished it has
+/// not begun.
+pub async fn look_once(site: Arc<Site>, config: Config, stop: &Stop) -> Result<(), Failure> {
+    mark(&site, LAST_LOOK, clock::now())?;
+    let looked = tokio::task::spawn_blocking(move || packs::look(&site, &config));
+    tokio::select! {
+        looked = looked => looked.map_err(Failure::failed)?,
+        () = stop.asked() => Ok(()),
+    }
 }
 
 /// One pass of delivering under its lock, in a thread that may block. A stop ends it behind the batch that is on its way,
@@ -133,11 +159,26 @@ pub fn next_send(site: &Site, config: &Config, now: Timestamp) -> Result<Option<
     next(site, LAST_SEND, config.send.as_ref(), now)
 }
 
+/// When the next look for a pack is due; `None` when the schedule is empty.
+pub fn next_look(site: &Site, config: &Config, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    next_by(site, LAST_LOOK, config.packs_at.as_ref(), now, Schedule::spread_over_the_day)
+}
+
 fn is_due(site: &Site, fact: &str, schedule: Option<&Schedule>, now: Timestamp) -> Result<bool, Failure> {
     Ok(next(site, fact, schedule, now)?.is_some_and(|due| due <= now))
 }
 
 fn next(site: &Site, fact: &str, schedule: Option<&Schedule>, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+    next_by(site, fact, schedule, now, Schedule::spread)
+}
+
+fn next_by(
+    site: &Site,
+    fact: &str,
+    schedule: Option<&Schedule>,
+    now: Timestamp,
+    spread: fn(Schedule, &str) -> Schedule,
+) -> Result<Option<Timestamp>, Failure> {
     let Some(schedule) = schedule else { return Ok(None) };
     let own = site.enrolment().map_err(failed)?.epoch.kid().site().to_string();
     let last = site.store().read(|tx| tx.fact(fact)).map_err(|error| failed(error.into()))?;
@@ -145,7 +186,7 @@ fn next(site: &Site, fact: &str, schedule: Option<&Schedule>, now: Timestamp) ->
     let last = last.and_then(|text| text.parse::<Timestamp>().ok()).filter(|last| *last <= now);
     Ok(match last {
         None => Some(now),
-        Some(last) => schedule.clone().spread(&own).next_after(last),
+        Some(last) => spread(schedule.clone(), &own).next_after(last),
     })
 }
 

@@ -14,8 +14,8 @@ use meterpost_wire::batch::Collector;
 use meterpost_wire::reading::{self, Reading, Scope};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::failed;
 use super::plans::{Plan, Plans, Sections, plans, promise};
+use super::{failed, packs};
 use crate::batch::{self, SweepEnd, SweepStart};
 use crate::cli::Failure;
 use crate::clock;
@@ -121,12 +121,13 @@ pub async fn pass(
         let event = Event { at: started_at, code: "unresolved".to_owned(), text };
         site.note(&event).map_err(failed)?;
     }
+    let library = packs::library(site, config)?;
     let (tell, told) = mpsc::channel(WAITING_MAX);
     let sealing = tokio::task::spawn_blocking({
-        let (site, terms) = (Arc::clone(site), terms(config, site, circumstances, started_at)?);
+        let (site, terms) = (Arc::clone(site), terms(config, site, circumstances, library.pack, started_at)?);
         move || seal(&site, terms, told)
     });
-    let gathering = gather_all(site, config, plans, tell, circumstances.quiet, stop);
+    let gathering = gather_all(site, config, library, plans, tell, circumstances.quiet, stop);
     tokio::pin!(gathering, sealing);
     tokio::select! {
         gathered = &mut gathering => {
@@ -156,7 +157,8 @@ pub async fn preview(
 ) -> Result<Vec<String>, Failure> {
     let started_at = clock::now();
     let plans = plans(config, &circumstances.config_dir)?;
-    let terms = terms(config, site, circumstances, started_at)?;
+    let library = packs::library(site, config)?;
+    let terms = terms(config, site, circumstances, library.pack, started_at)?;
     let (tell, mut told) = mpsc::channel(WAITING_MAX);
     let mut gathered: Vec<Gathered> = Vec::new();
     let mut ended = None;
@@ -168,7 +170,8 @@ pub async fn preview(
             }
         }
     };
-    let (gathering, ()) = tokio::join!(gather_all(site, config, plans, tell, circumstances.quiet, stop), taking);
+    let (gathering, ()) =
+        tokio::join!(gather_all(site, config, library, plans, tell, circumstances.quiet, stop), taking);
     let sections = gathering?;
     let Some(ended) = ended else {
         return Err(match sections.none_open() {
@@ -226,15 +229,20 @@ fn without_answer(key: String, denied: bool, tried_at: Timestamp) -> Reading {
     Reading::empty(key, Scope::Full, tried_at, outcome)
 }
 
-fn terms(config: &Config, site: &Site, circumstances: &Circumstances, started_at: Timestamp) -> Result<Terms, Failure> {
+fn terms(
+    config: &Config,
+    site: &Site,
+    circumstances: &Circumstances,
+    pack: u64,
+    started_at: Timestamp,
+) -> Result<Terms, Failure> {
     let own = site.enrolment().map_err(failed)?.epoch.kid().site().to_string();
     Ok(Terms {
         start: SweepStart { id: batch::new_id(started_at, clock::random_bytes()), started_at },
         collector: Collector {
             name: env!("CARGO_PKG_NAME").to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            // the mapping files inside the program
-            pack_version: Some(0),
+            pack_version: Some(pack),
             ..Collector::default()
         },
         due_next: promise(config, &own, started_at),
@@ -259,6 +267,7 @@ enum Halt {
 async fn gather_all(
     site: &Arc<Site>,
     config: &Config,
+    library: Library,
     Plans { plans, unresolved }: Plans,
     tell: mpsc::Sender<Told>,
     quiet: bool,
@@ -280,12 +289,7 @@ async fn gather_all(
         })
         .map_err(|error| Failure::failed(format!("cannot open a socket: {error}")))?;
         let credentials: Arc<[Credential]> = config.credentials.clone().into();
-        let reader = Arc::new(Reader {
-            network,
-            library: Library::builtin(),
-            credentials: Arc::clone(&credentials),
-            identify_only: false,
-        });
+        let reader = Arc::new(Reader { network, library, credentials: Arc::clone(&credentials), identify_only: false });
         let tally = Arc::new(Mutex::new(Tally::default()));
         // a site that knows nobody yet has nothing to look up
         let looking_up = site.knows_devices().map_err(failed)?.then(|| Arc::new(Semaphore::new(1)));

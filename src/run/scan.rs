@@ -36,7 +36,14 @@ pub fn scan(orders: &cli::Scan, invocation: &Invocation, out: &mut dyn Write) ->
     }
     let sweep = Sweep::new(&targets, &credentials, &options).map_err(Failure::usage)?;
     let stop = Stop::listen()?;
-    let mut scan = runtime()?.block_on(gathered(orders, credentials, sweep, invocation.verbosity < 0, &stop))?;
+    let mut scan = runtime()?.block_on(gathered(
+        orders,
+        &invocation.places.data,
+        credentials,
+        sweep,
+        invocation.verbosity < 0,
+        &stop,
+    ))?;
     scan.verdicts.extend(unresolved);
     told(show_to(orders, &scan, out))?;
     if stop.is_asked() {
@@ -87,6 +94,7 @@ fn plan(format: Format, addresses: u64, (packets, time): (u64, Duration)) -> Str
 /// Everything that was found, in the order of addresses.
 async fn gathered(
     orders: &cli::Scan,
+    data: &Path,
     credentials: Vec<Credential>,
     sweep: Sweep,
     quiet: bool,
@@ -100,7 +108,7 @@ async fn gathered(
         network,
         library: match &orders.pmd_dir {
             None if orders.sweep_only => Library::words_only(),
-            folder => super::library(folder.as_deref())?,
+            folder => super::library(folder.as_deref(), data)?,
         },
         credentials: Arc::clone(&credentials),
         identify_only: orders.sweep_only,

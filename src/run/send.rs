@@ -48,17 +48,20 @@ fn open(site: &Site, config: &Config, channel: config::Channel) -> Result<Box<dy
     match channel {
         config::Channel::Https => {
             let (enrolment, keys) = (site.enrolment().map_err(failed)?, site.keys().map_err(failed)?);
-            let via = match &config.proxy {
-                None => Via::Environment,
-                Some(config::Proxy::None) => Via::Straight,
-                Some(config::Proxy::Via { url, user }) => {
-                    let user =
-                        user.as_ref().map(|(user, secret)| (user.clone(), Zeroizing::new(secret.expose().to_owned())));
-                    Via::Proxy { url: url.clone(), user }
-                }
-            };
-            let soap = Soap::new(enrolment, keys, &via, TIMEOUT).map_err(Failure::usage)?;
+            let soap = Soap::new(enrolment, keys, &via(config), TIMEOUT).map_err(Failure::usage)?;
             Ok(Box::new(soap))
+        }
+    }
+}
+
+/// By which way anything leaves.
+pub fn via(config: &Config) -> Via {
+    match &config.proxy {
+        None => Via::Environment,
+        Some(config::Proxy::None) => Via::Straight,
+        Some(config::Proxy::Via { url, user }) => {
+            let user = user.as_ref().map(|(user, secret)| (user.clone(), Zeroizing::new(secret.expose().to_owned())));
+            Via::Proxy { url: url.clone(), user }
         }
     }
 }
