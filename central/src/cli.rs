@@ -2,6 +2,7 @@
 //! standard error; the exit codes are those of CONTRACT 1.
 
 mod import;
+mod log;
 mod quarantine;
 
 use std::fs;
@@ -60,15 +61,7 @@ struct Common {
     verbose: u8,
     /// How the log is written
     #[arg(long, global = true, value_enum, default_value = "text")]
-    log_format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
+    log_format: log::Format,
 }
 
 #[derive(Debug, Subcommand)]
@@ -233,7 +226,8 @@ enum Done {
 
 /// Runs the command and returns its exit code.
 pub fn run(arguments: Arguments) -> u8 {
-    log_to_stderr(&arguments.common);
+    let common = &arguments.common;
+    log::to_stderr(common.quiet, common.verbose, common.log_format);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -257,28 +251,15 @@ pub fn run(arguments: Arguments) -> u8 {
     }
 }
 
-fn log_to_stderr(common: &Common) {
-    let level = match (common.quiet, common.verbose) {
-        (true, _) => tracing::Level::ERROR,
-        (false, 0) => tracing::Level::INFO,
-        (false, 1) => tracing::Level::DEBUG,
-        (false, _) => tracing::Level::TRACE,
-    };
-    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_target(false);
-    // A second call in one process (tests) keeps the first.
-    let _ = match common.log_format {
-        LogFormat::Text => log.with_ansi(false).try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-}
-
 async fn dispatch(arguments: Arguments) -> Result<Done, CommandError> {
     let Arguments { common, command } = arguments;
     let mut overrides = Overrides {
         config: common.config,
         data_dir: common.data_dir,
         key_file: common.key_file,
-        admin_password: std::env::var("METERPOST_CENTRAL_ADMIN_PASSWORD").ok().map(Secret::new),
+        admin_password: secret_of("METERPOST_CENTRAL_ADMIN_PASSWORD"),
+        imap_password: secret_of("METERPOST_CENTRAL_IMAP_PASSWORD"),
+        imap_client_secret: secret_of("METERPOST_CENTRAL_IMAP_CLIENT_SECRET"),
         ..Overrides::default()
     };
     match command {
@@ -296,6 +277,10 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CommandError> {
         Command::Quarantine(command) => quarantine::run(&Config::load(overrides)?, command).await,
         Command::User(User::Passwd { name }) => run_passwd(&Config::load(overrides)?, &name).await,
     }
+}
+
+fn secret_of(variable: &str) -> Option<Secret> {
+    std::env::var(variable).ok().map(Secret::new)
 }
 
 async fn run_serve(config: Config) -> Result<Done, CommandError> {

@@ -1,11 +1,16 @@
 //! The configuration: read as written, then as meant. The program sees only what is meant.
 
+mod import;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
+
+pub use import::{Imap, ImapTls, Login, Oauth};
+use import::{RawImap, RawImport};
 
 /// Where the configuration lies unless told otherwise.
 pub fn default_file() -> PathBuf {
@@ -65,6 +70,10 @@ struct RawConfig {
     tls: RawTls,
     #[serde(default)]
     admin: RawAdmin,
+    #[serde(default)]
+    import: RawImport,
+    #[serde(default)]
+    imap: RawImap,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,6 +115,10 @@ pub struct Overrides {
     pub admin_password_file: Option<PathBuf>,
     /// `METERPOST_CENTRAL_ADMIN_PASSWORD`.
     pub admin_password: Option<Secret>,
+    /// `METERPOST_CENTRAL_IMAP_PASSWORD`.
+    pub imap_password: Option<Secret>,
+    /// `METERPOST_CENTRAL_IMAP_CLIENT_SECRET`.
+    pub imap_client_secret: Option<Secret>,
 }
 
 /// What the program sees.
@@ -126,6 +139,10 @@ pub struct Config {
     pub admin_password: Option<Secret>,
     /// Beside the configuration; written at most once, with mode 0600.
     pub initial_password_file: PathBuf,
+    /// A directory whose files `serve` imports.
+    pub watch: Option<PathBuf>,
+    /// A mailbox that `serve` and `import --imap` empty.
+    pub imap: Option<Imap>,
 }
 
 /// Certificate chain and private key, both PEM.
@@ -221,7 +238,9 @@ fn mean(path: &Path, raw: RawConfig, overrides: Overrides) -> Result<Config, Con
         )));
     }
     let initial_password_file = path.with_file_name(INITIAL_PASSWORD_FILE);
-    Ok(Config { listen, public_url, tls, data_dir, key_file, admin_password, initial_password_file })
+    let imap = raw.imap.meant(path, overrides.imap_password, overrides.imap_client_secret)?;
+    let watch = raw.import.watch();
+    Ok(Config { listen, public_url, tls, data_dir, key_file, admin_password, initial_password_file, watch, imap })
 }
 
 /// A base URL for sites, without a slash at the end: `https:`, or `http:` with a loopback address.
@@ -289,9 +308,14 @@ mod tests {
         let secret = tempfile::NamedTempFile::new().expect("a file");
         let text =
             EXAMPLE.replace("\n#", "\n").lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("\n");
-        let text = text.replace("/etc/meterpost/admin-password", &secret.path().display().to_string());
+        let text = ["admin-password", "imap-password", "imap-client-secret"].iter().fold(text, |text, name| {
+            text.replace(&format!("/etc/meterpost/{name}"), &secret.path().display().to_string())
+        });
         let config = read(&text, Overrides::default()).expect("right");
         assert_eq!(config.base_url(), "https://central.example");
+        let imap = config.imap.expect("a mailbox");
+        assert_eq!((imap.port, imap.mailbox.as_str()), (993, "INBOX"));
+        assert!(matches!(imap.login, Login::Oauth(_)) && config.watch.is_some());
         assert!(config.tls.is_some() && config.admin_password.is_some());
     }
 
@@ -321,7 +345,7 @@ mod tests {
     fn wrong_files_are_refused_with_the_place_and_what_would_be_right() {
         check_refused(
             "listen = '127.0.0.1:1'\nlisten_on = 3\n",
-            "`central.toml` line 2: unknown field `listen_on`, expected one of `listen`, `public_url`, `tls`, `admin`",
+            "`central.toml` line 2: unknown field `listen_on`, expected one of `listen`, `public_url`, `tls`, `admin`, `import`, `imap`",
         );
         check_refused(
             "listen = '8099'",
@@ -340,6 +364,35 @@ mod tests {
             "[tls]\ncert = 'a.pem'",
             "TLS needs a certificate and its key: give both `--tls-cert` and `--tls-key`, or `cert` and `key` under `[tls]`",
         );
+    }
+
+    #[test]
+    fn a_mailbox_needs_tls_a_user_and_a_secret_and_shows_none() {
+        check_refused("[imap]\nuser = 'a'", "`central.toml` key `imap.host`: the server of the mailbox is missing");
+        check_refused("[imap]\nhost = 'a'", "`central.toml` key `imap.user`: who logs in is missing");
+        check_refused(
+            "[imap]\nhost = 'a'\nuser = 'b'",
+            "`central.toml` key `imap.password_file`: give `password_file`, METERPOST_CENTRAL_IMAP_PASSWORD, or \
+             `[imap.oauth]`",
+        );
+        check_refused(
+            "[imap]\nhost = 'a'\nuser = 'b'\npassword = 'c'\ntls = 'none'",
+            "`central.toml` key `imap.tls`: without TLS the password would be readable on the network: `implicit` or \
+             `starttls` would be right",
+        );
+        check_refused(
+            "[imap]\nhost = 'a'\nuser = 'b'\npassword = 'c'\nrejected = 'INBOX'",
+            "`central.toml` key `imap.mailbox`: messages cannot be moved to the folder that they come from",
+        );
+        check_refused(
+            "[imap]\nhost = 'a'\nuser = 'b'\n[imap.oauth]\ntoken_url = 'http://a'\nclient_id = 'c'\nclient_secret = 'd'",
+            "`central.toml` key `imap.oauth.token_url`: `https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token` would \
+             be right",
+        );
+        let right = "[imap]\nhost = '127.0.0.1'\nuser = 'b'\npassword = 'hunter2'\ntls = 'none'";
+        let config = read(right, Overrides::default()).expect("right");
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert_eq!(config.imap.map(|imap| imap.port), Some(143));
     }
 
     #[test]

@@ -10,9 +10,11 @@
 //! - What cannot be opened or parsed is kept in quarantine with its reason and its bytes; the rest goes on.
 //! - Nothing is answered, no link is followed, and what a message or a file's name says is not believed.
 
+pub mod imap;
 pub mod mbox;
 pub mod paths;
 pub mod source;
+pub mod watch;
 
 use std::collections::HashMap;
 
@@ -53,6 +55,19 @@ pub struct MailPlace {
     pub uid_validity: u32,
     /// Of the message.
     pub uid: u32,
+}
+
+impl MailPlace {
+    /// As the store marks it.
+    fn mail(&self, seen_at: Timestamp, without: Option<Without>) -> Mail {
+        Mail {
+            mailbox: self.mailbox.clone(),
+            uid_validity: self.uid_validity,
+            uid: self.uid,
+            without: without.map(word),
+            seen_at,
+        }
+    }
 }
 
 /// What became of a piece.
@@ -177,19 +192,19 @@ pub async fn take_in(store: &Store, pieces: Vec<Piece>, now: Timestamp) -> Resul
                 None
             }
         };
-        let mail = piece.mail.map(|place| Mail {
-            mailbox: place.mailbox,
-            uid_validity: place.uid_validity,
-            uid: place.uid,
-            without: without.map(word),
-            seen_at: now,
-        });
+        let mail = piece.mail.map(|place| place.mail(now, without));
         let (items, reasons): (Vec<_>, Vec<_>) = items.into_iter().unzip();
         incoming.push(Incoming { items, source: piece.name, mail });
         looks.push((without, reasons));
     }
     let taken = store.take(incoming).await?;
     Ok(looks.into_iter().zip(taken).map(|((without, reasons), taken)| outcome(without, reasons, taken)).collect())
+}
+
+/// Marks a message that is not fetched.
+async fn pass_over(store: &Store, place: &MailPlace, without: Without, now: Timestamp) -> Result<(), StoreError> {
+    let mail = Some(place.mail(now, Some(without)));
+    store.take(vec![Incoming { items: Vec::new(), source: String::new(), mail }]).await.map(|_| ())
 }
 
 /// Tries once more what is in the quarantine under this number, as if it came in now. `None`: there is no such item.

@@ -36,6 +36,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 pub use config::{Config, Secret};
 pub use serve::ServeError;
@@ -81,6 +82,14 @@ pub async fn serve(
     let tls = config.tls.as_ref().map(serve::acceptor).transpose()?;
     let store = open_store(&config).await?;
     make_administrator(&store, &config).await?;
+    // They may end at any moment: what is not stored by then is found again.
+    let mut attending = JoinSet::new();
+    if let Some(folder) = config.watch.clone() {
+        attending.spawn(import::watch::attend(store.clone(), folder, clock::now));
+    }
+    if let Some(imap) = config.imap.clone() {
+        attending.spawn(import::imap::attend(store.clone(), imap, clock::now));
+    }
     let app = Arc::new(router::App::new(store, config));
     Ok(serve::serve(listener, tls, router::router(app), shutdown).await?)
 }

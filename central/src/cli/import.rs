@@ -9,7 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CommandError, Done, existing_store};
 use crate::clock;
 use crate::config::{Config, ConfigError};
-use crate::import::{Outcome, Summary, paths, source};
+use crate::import::imap::ImapError;
+use crate::import::{Outcome, Summary, imap, paths, source};
 
 /// `EX_TEMPFAIL`: what a mail server's pipe takes for "keep the message and try again".
 pub const TRY_AGAIN: u8 = 75;
@@ -18,8 +19,11 @@ pub const TRY_AGAIN: u8 = 75;
 pub(super) struct Import {
     /// Files with a batch, mail messages, directories with all in them, Maildirs (their new messages), mboxes; `-` is
     /// standard input
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "imap")]
     paths: Vec<PathBuf>,
+    /// Empty the configured mailbox once
+    #[arg(long, conflicts_with = "paths")]
+    imap: bool,
     /// Exit codes for a mail server's pipe: 0 = the message is taken care of, batch or not; 75 = keep it and try again
     #[arg(long)]
     pub(super) mta: bool,
@@ -28,6 +32,9 @@ pub(super) struct Import {
 /// Imports, and tells what could not be.
 pub(super) async fn run(config: Result<Config, ConfigError>, import: Import) -> Result<Done, CommandError> {
     let config = config?;
+    if import.imap {
+        return run_imap(&config, import.mta).await;
+    }
     let there = |path: &PathBuf| path.as_os_str() == "-" || path.exists();
     if !import.paths.iter().any(there) {
         let name = import.paths.first().map(|path| path.display().to_string()).unwrap_or_default();
@@ -42,6 +49,22 @@ pub(super) async fn run(config: Result<Config, ConfigError>, import: Import) -> 
     })?;
     super::print(|out| writeln!(out, "{}", summary.line()))?;
     Ok(done(&summary, import.mta))
+}
+
+async fn run_imap(config: &Config, mta: bool) -> Result<Done, CommandError> {
+    let imap = config.imap.as_ref().ok_or_else(|| {
+        CommandError::Usage("no mailbox is configured: `host` and `user` under `[imap]` name one".to_owned())
+    })?;
+    let store = existing_store(config).await?;
+    let hidden = ProgressBar::hidden();
+    let told = &mut |name: &str, what: Result<&Outcome, &str>| tell(&hidden, name, what);
+    let summary = imap::poll(&store, imap, clock::now, told).await;
+    let summary = summary.map_err(|error| match error {
+        ImapError::LogIn(_) => CommandError::Usage(error.to_string()),
+        other => CommandError::Work(format!("{other}; what was stored before stays, and the next time goes on")),
+    })?;
+    super::print(|out| writeln!(out, "{}", summary.line()))?;
+    Ok(done(&summary, mta))
 }
 
 /// A mail server is to try again only what was not kept; what is in quarantine is taken care of.

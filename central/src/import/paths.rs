@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 const AHEAD: usize = 2;
 
 /// What is told of each file or message: its name, and what became of it or why it was not read.
-pub type Told<'t> = dyn FnMut(&str, Result<&Outcome, &str>) + 't;
+pub type Told<'t> = dyn FnMut(&str, Result<&Outcome, &str>) + Send + 't;
 
 /// Imports everything under these paths, in any order. An error of the store ends it: what was stored before stays, and the
 /// same import may be started again.

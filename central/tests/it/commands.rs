@@ -12,6 +12,8 @@ use meterpost_wire::{Batch, soap};
 use super::bed::{FORM, PASSWORD, SESSION, Site, config_in, counted, printer, send};
 use super::submit::receipt_of;
 
+#[cfg(unix)]
+mod imap;
 mod import;
 mod killed;
 

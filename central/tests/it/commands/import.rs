@@ -13,24 +13,28 @@ use super::super::submit::receipt_of;
 use super::{Served, check, command, run};
 
 /// A central with a site, and a place for files.
-struct Bed {
-    dir: tempfile::TempDir,
-    site: Site,
+pub(super) struct Bed {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) site: Site,
 }
 
 impl Bed {
     fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+        Self::configured(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// In a directory that has a configuration already.
+    pub(super) fn configured(dir: tempfile::TempDir) -> Self {
         let site = Site::enrolled(&check(dir.path(), &["site", "add", "North"], 0, ""));
         fs::create_dir(dir.path().join("in")).expect("made");
         Self { dir, site }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("in").join(name)
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         fs::write(&path, bytes).expect("written");
@@ -49,7 +53,7 @@ impl Bed {
         self.dir.path().join("in")
     }
 
-    fn counted(&self, sql: &str) -> i64 {
+    pub(super) fn counted(&self, sql: &str) -> i64 {
         counted(&config_in(self.dir.path()), sql)
     }
 
@@ -63,15 +67,15 @@ impl Bed {
     }
 }
 
-fn batch(site: &Site, sequence: u64) -> Batch {
+pub(super) fn batch(site: &Site, sequence: u64) -> Batch {
     site.batch(sequence, vec![printer("A1", 100 * sequence, &format!("2026-11-20T06:{sequence:02}:44Z"))])
 }
 
-fn token(site: &Site, sequence: u64) -> String {
+pub(super) fn token(site: &Site, sequence: u64) -> String {
     site.seal(&batch(site, sequence))
 }
 
-fn message(site: &Site, sequence: u64) -> Vec<u8> {
+pub(super) fn message(site: &Site, sequence: u64) -> Vec<u8> {
     let mail = mail::Outgoing {
         token: &token(site, sequence),
         site: site.epoch.kid().site(),
@@ -86,11 +90,11 @@ fn message(site: &Site, sequence: u64) -> Vec<u8> {
     mail::message(&mail).expect("right addresses")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const BOUNCE: &str = "From: MAILER-DAEMON@relay.example\nSubject: failure\n\
+pub(super) const BOUNCE: &str = "From: MAILER-DAEMON@relay.example\nSubject: failure\n\
                       Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\nno such user\n--b--\n";
 
 #[test]
