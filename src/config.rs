@@ -3,6 +3,7 @@
 //! The program sees only [`Config`]: checked, with defaults, durations and parsed schedules. A fault names the file, the
 //! line, the key and what would be right; all faults of a file are told at once. Unknown keys are faults.
 
+mod delivery;
 mod fault;
 mod meant;
 mod places;
@@ -18,12 +19,13 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use meterpost_wire::pack;
 
+pub use delivery::{Channel, Mail, Proxy, SCOPE_DEFAULT};
 pub use fault::{ConfigError, Fault};
 pub use places::Places;
 
 use crate::privacy;
 use crate::schedule::Schedule;
-use crate::snmp::credential::{Credential, Secret};
+use crate::snmp::credential::Credential;
 
 /// The commented default configuration; `meterpost config example` prints it, and a test proves that it says exactly
 /// what [`Config::default`] says.
@@ -51,6 +53,10 @@ pub struct Config {
     pub channels: Vec<Channel>,
     /// The proxy for HTTPS; absent = as the environment says.
     pub proxy: Option<Proxy>,
+    /// `[delivery.mail]`; there when `channels` names mail.
+    pub mail: Option<Mail>,
+    /// `[delivery.file]`: the directory that files are written to; there when `channels` names it.
+    pub file: Option<PathBuf>,
     /// `[privacy]`: what of a reading is sent, dropped or hashed.
     pub privacy: privacy::Policy,
     /// When to look for a newer pack of mapping files; absent = never by itself.
@@ -104,27 +110,6 @@ impl Window {
         // in the hour that comes twice it closes the first time
         Some(closes).filter(|closes| *closes > now.timestamp())
     }
-}
-
-/// A way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Channel {
-    /// SOAP over HTTPS to the central of the enrolment.
-    Https,
-}
-
-/// A proxy for HTTPS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proxy {
-    /// `proxy = "none"`: straight, whatever the environment says.
-    None,
-    /// This one.
-    Via {
-        /// `http://`, `https://` or `socks5://`, without a user.
-        url: String,
-        /// Its user and secret.
-        user: Option<(String, Secret)>,
-    },
 }
 
 /// Packs of mapping files.
@@ -195,6 +180,8 @@ impl Default for Config {
             timezone: TimeZone::UTC,
             channels: vec![Channel::Https],
             proxy: None,
+            mail: None,
+            file: None,
             privacy: privacy::Policy::default(),
             packs_at: Schedule::parse(PACKS_DEFAULT, TimeZone::UTC).ok(),
             packs: Packs::default(),

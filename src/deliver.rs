@@ -1,18 +1,19 @@
 //! Channels out: send one item, and say by the outcome what the outbox must do.
 //!
 //! Delivering knows neither SNMP nor mapping files, and believes nothing but a receipt that verifies. It runs on a thread
-//! of its own: HTTP here is blocking, and so is SQLite.
+//! of its own: HTTP and SMTP here are blocking, and so is SQLite.
 
+pub mod file;
 pub mod http;
+mod ladder;
+pub mod mail;
 pub mod soap;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use meterpost_wire::receipt::Claims;
 
-use crate::outbox::{self, Backlog, Event, OutboxError, Outcome, Rest, State};
-use crate::store::{Store, StoreError, Tx};
+pub use ladder::{Hurry, Pace, Report, pass};
 
 /// After the first failure.
 pub const BACK_OFF_FIRST: Duration = Duration::from_secs(60);
@@ -46,6 +47,8 @@ pub struct Outgoing {
     pub epoch: u32,
     /// The compact token.
     pub token: String,
+    /// Which sending of it this is, by whatever channel; counts from 1. A mail has it in its Message-ID.
+    pub attempt: u32,
 }
 
 /// How a sending ended well.
@@ -94,222 +97,18 @@ pub enum SendError {
     /// Let the channel rest for an hour and tell a person: the far side does not know us.
     #[error("{0}")]
     Unauthorized(String),
+    /// Try the next channel with this item: this one will never take it (a relay says that it is too large).
+    #[error("{0}")]
+    NotHere(String),
 }
 
-/// A way out. Implementors: SOAP over HTTPS, later mail and files, and a scripted one in the tests.
+/// A way out. Implementors: SOAP over HTTPS, mail, files, and a scripted one in the tests.
 pub trait Channel {
     /// `https`, `mail`, `file`; as `outbox list` shows it.
     fn name(&self) -> &'static str;
 
     /// Sends one item and waits for what becomes of it. Bounded in time and in bytes read.
     fn send(&self, item: &Outgoing) -> Result<Sent, SendError>;
-}
-
-/// So many items in a row that ended unsure are the channel's failure: 10,000 items need not each learn the same.
-const UNSURE_IN_A_ROW: u32 = 5;
-
-/// How one pass over the outbox went.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Items delivered.
-    pub delivered: u32,
-    /// Items handed over.
-    pub handed_over: u32,
-    /// Items set aside.
-    pub set_aside: u32,
-    /// Items that wait on after a try.
-    pub unsure: u32,
-    /// Items that were not tried, because the channel rests or was stopped.
-    pub left: u32,
-    /// Why the channel rests, and until when.
-    pub rests: Option<Rest>,
-}
-
-impl Report {
-    /// Whether everything that waited went through.
-    pub fn is_clean(&self) -> bool {
-        self.set_aside == 0 && self.unsure == 0 && self.left == 0
-    }
-}
-
-/// Whether due times and a resting channel are heeded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hurry {
-    /// Only what is due: a daemon between its runs.
-    WhenDue,
-    /// Everything that waits: a scheduled run, or a person's `outbox send`.
-    AtOnce,
-}
-
-/// The time and the dice of a pass: scripted in tests.
-pub struct Pace<'a> {
-    /// The wall clock.
-    pub now: &'a dyn Fn() -> Timestamp,
-    /// Uniform over all of u32.
-    pub dice: &'a dyn Fn() -> u32,
-    /// Asked before every item; true ends the pass.
-    pub stopped: &'a dyn Fn() -> bool,
-}
-
-/// One pass: every waiting item is tried once, the newest first, then an old and a new one in turn, until the channel
-/// fails as a whole. Each outcome is committed before the next item is sent.
-pub fn pass(store: &Store, channel: &dyn Channel, hurry: Hurry, pace: &Pace<'_>) -> Result<Report, StoreError> {
-    let name = channel.name();
-    let mut report = Report::default();
-    let started = (pace.now)();
-    let all = hurry == Hurry::AtOnce;
-    let (waiting, rest) =
-        store.read(|tx| Ok::<_, StoreError>((outbox::waiting(tx, started, all)?, outbox::rest(tx, name)?)))?;
-    if let Some(rest) = rest.as_ref().filter(|rest| !all && rest.due_at > started) {
-        return Ok(Report { left: waiting.len() as u32, rests: Some(rest.clone()), ..report });
-    }
-    let mut failures = rest.map_or(0, |rest| rest.attempts);
-    let mut in_a_row = 0;
-    let mut backlog = Backlog::new(waiting);
-    while let Some(sequence) = backlog.next() {
-        report.left = backlog.len() as u32;
-        if (pace.stopped)() {
-            report.left += 1;
-            break;
-        }
-        let Some(item) = take(store, sequence, name, pace, &mut report)? else { continue };
-        let sent = channel.send(&item);
-        let now = (pace.now)();
-        if let Err(error @ (SendError::Down { .. } | SendError::Unauthorized(_))) = &sent {
-            let rest = resting(error, failures + 1, now, (pace.dice)());
-            store.write(|tx| {
-                if let SendError::Unauthorized(_) = error {
-                    alarm(tx, now, "unauthorized", "the central does not accept this site's token")?;
-                }
-                outbox::set_rest(tx, name, Some(&rest))
-            })?;
-            report.left += 1;
-            report.rests = Some(rest);
-            break;
-        }
-        in_a_row = if let Err(SendError::Unsure(_)) = sent { in_a_row + 1 } else { 0 };
-        let rest = match &sent {
-            Err(error) if in_a_row == UNSURE_IN_A_ROW => Some(resting(error, failures + 1, now, (pace.dice)())),
-            _ => None,
-        };
-        let concluded = store.write(|tx| {
-            // an answer that nobody can read proves nothing about the channel either
-            if in_a_row == 0 || rest.is_some() {
-                outbox::set_rest(tx, name, rest.as_ref())?;
-            }
-            conclude(tx, sequence, name, &sent, now, (pace.dice)())
-        });
-        match concluded.map_err(store_error)? {
-            State::Delivered => report.delivered += 1,
-            State::HandedOver => report.handed_over += 1,
-            State::SetAside => report.set_aside += 1,
-            State::Waiting => report.unsure += 1,
-        }
-        if in_a_row == 0 {
-            failures = 0;
-        }
-        if rest.is_some() {
-            report.rests = rest;
-            break;
-        }
-    }
-    Ok(report)
-}
-
-/// How long a channel rests after it failed as a whole for the `failures`-th time in a row.
-fn resting(error: &SendError, failures: u32, now: Timestamp, dice: u32) -> Rest {
-    let rest = match error {
-        SendError::Unauthorized(_) => UNAUTHORIZED_REST,
-        SendError::Down { at_least: Some(asked), .. } => wait(failures, dice).max((*asked).min(RETRY_AFTER_MOST)),
-        _ => wait(failures, dice),
-    };
-    Rest { attempts: failures, due_at: now + rest, last_error: error.to_string() }
-}
-
-/// Records what became of one item; the state it has then.
-fn conclude(
-    tx: &Tx<'_>,
-    sequence: u64,
-    channel: &str,
-    sent: &Result<Sent, SendError>,
-    now: Timestamp,
-    dice: u32,
-) -> Result<State, OutboxError> {
-    let outcome = match sent {
-        Ok(Sent::Receipt { receipt, .. }) => Outcome::Delivered { receipt: receipt.clone() },
-        Ok(Sent::HandedOver) => Outcome::HandedOver,
-        Err(SendError::Refused { reason, refusal, .. }) => {
-            alarm(tx, now, "refused", &format!("the central refused batch {sequence}: {reason}"))?;
-            Outcome::Refused { reason: reason.clone(), refusal: Some(refusal.clone()) }
-        }
-        Err(error) => {
-            if let SendError::UnknownKey(_) = error {
-                alarm(tx, now, "unknown-key", &format!("the central does not know the key of batch {sequence}"))?;
-            }
-            let attempts = outbox::item(tx, sequence)?.attempts + 1;
-            Outcome::Unsure { reason: error.to_string(), due_at: now + wait(attempts, dice) }
-        }
-    };
-    let state = outbox::settle(tx, sequence, channel, &outcome, now)?;
-    match sent {
-        Ok(Sent::Receipt { claims, .. }) => heed(tx, claims, now)?,
-        Err(SendError::Refused { claims, .. }) => heed(tx, claims, now)?,
-        _ => {}
-    }
-    Ok(state)
-}
-
-/// The next item as it goes out; `None` when it is gone meanwhile or its bytes are rotten, in which case it is set aside.
-fn take(
-    store: &Store,
-    sequence: u64,
-    channel: &str,
-    pace: &Pace<'_>,
-    report: &mut Report,
-) -> Result<Option<Outgoing>, StoreError> {
-    let taken = store.read(|tx| {
-        let item = outbox::item(tx, sequence)?;
-        Ok::<_, OutboxError>((item, outbox::token(tx, sequence)?))
-    });
-    match taken {
-        Ok((item, token)) if item.state == State::Waiting => {
-            Ok(Some(Outgoing { sequence, id: item.id, epoch: item.epoch, token }))
-        }
-        Err(OutboxError::Store(error)) => Err(error),
-        Err(error @ OutboxError::Rotten(_)) => {
-            let now = (pace.now)();
-            let outcome = Outcome::Refused { reason: error.to_string(), refusal: None };
-            let moved = store.write(|tx| {
-                outbox::settle(tx, sequence, channel, &outcome, now)?;
-                Ok(alarm(tx, now, "rotten", &error.to_string())?)
-            });
-            moved.map_err(store_error)?;
-            report.set_aside += 1;
-            Ok(None)
-        }
-        // another process dealt with it between our look and now
-        Ok(_) | Err(_) => Ok(None),
-    }
-}
-
-fn heed(tx: &Tx<'_>, claims: &Claims, now: Timestamp) -> Result<(), StoreError> {
-    outbox::set_clock_skew(tx, now.as_second() - claims.server_time.as_second())?;
-    if !outbox::heed(tx, &claims.missing, claims.highest, now)? {
-        alarm(tx, now, "highest", "the central names a highest sequence that cannot be; it was ignored")?;
-    }
-    Ok(())
-}
-
-fn alarm(tx: &Tx<'_>, at: Timestamp, code: &str, text: &str) -> Result<(), StoreError> {
-    outbox::note(tx, &Event { at, code: code.to_owned(), text: text.to_owned() })
-}
-
-/// Inside a pass the only thing besides the store that can go wrong is an item that went away meanwhile.
-fn store_error(error: OutboxError) -> StoreError {
-    match error {
-        OutboxError::Store(error) => error,
-        gone => StoreError::Failed(gone.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -132,6 +132,8 @@ pub struct Item {
     pub channel: Option<String>,
     /// Tries that failed for this item itself, since it last began to wait.
     pub attempts: u32,
+    /// How often it was sent, by whatever channel; never reset.
+    pub sendings: u32,
     /// Not tried by itself before this.
     pub due_at: Timestamp,
     /// What the last try met.
@@ -194,7 +196,7 @@ pub enum OutboxError {
 }
 
 const COLUMNS: &str = "seq, id, epoch, state, since, created, devices, first_read, last_read, length(token), sha256, \
-                       channel, attempts, due_at, last_error, receipt";
+                       channel, attempts, due_at, last_error, receipt, sendings";
 
 fn item_from(row: &Row<'_>) -> rusqlite::Result<Item> {
     Ok(Item {
@@ -214,6 +216,7 @@ fn item_from(row: &Row<'_>) -> rusqlite::Result<Item> {
         due_at: instant(row.get(13)?),
         last_error: row.get(14)?,
         receipt: row.get(15)?,
+        sendings: row.get(16)?,
     })
 }
 
@@ -327,11 +330,11 @@ pub fn tally(tx: &Tx<'_>) -> Result<Tally, StoreError> {
     Ok(tally)
 }
 
-/// Records what became of a try on `channel`; gives the state that follows.
+/// Records what became of a try on `channel`, `None` when it was not sent; gives the state that follows.
 pub fn settle(
     tx: &Tx<'_>,
     sequence: u64,
-    channel: &str,
+    channel: Option<&str>,
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<State, OutboxError> {
@@ -344,15 +347,23 @@ pub fn settle(
         Outcome::Unsure { reason, due_at } => (Some(reason), None, Some(due_at.as_second()), 1),
     };
     tx.execute(
-        "UPDATE batch SET channel = ?2, last_error = ?3, receipt = coalesce(?4, receipt), due_at = coalesce(?5, due_at), \
-         attempts = attempts + ?6 WHERE seq = ?1",
+        "UPDATE batch SET channel = coalesce(?2, channel), last_error = ?3, receipt = coalesce(?4, receipt), \
+         due_at = coalesce(?5, due_at), attempts = attempts + ?6 WHERE seq = ?1",
         (sql(sequence), channel, error.map(|text| cut(text)), receipt, due_at, failed),
     )?;
+    if channel.is_some() {
+        count_sending(tx, sequence)?;
+    }
     if to != from {
         moved(tx, sequence, to, now)?;
     }
     number::settled(tx, sequence, to, now)?;
     Ok(to)
+}
+
+/// Counts a sending that settled nothing, because its channel failed as a whole.
+pub fn count_sending(tx: &Tx<'_>, sequence: u64) -> Result<(), StoreError> {
+    tx.execute("UPDATE batch SET sendings = sendings + 1 WHERE seq = ?1", [sql(sequence)]).map(drop)
 }
 
 /// A person sends a set-aside, handed-over or delivered item again. A waiting one becomes due at once.
@@ -420,6 +431,18 @@ pub fn rest(tx: &Tx<'_>, channel: &str) -> Result<Option<Rest>, StoreError> {
     tx.row("SELECT attempts, due_at, last_error FROM channel WHERE name = ?1", [channel], |row| {
         Ok(Rest { attempts: row.get(0)?, due_at: instant(row.get(1)?), last_error: row.get(2)? })
     })
+}
+
+/// The rest of `channels` that ends first; `None` when one of them does not rest.
+pub fn rested(tx: &Tx<'_>, channels: &[&str]) -> Result<Option<Rest>, StoreError> {
+    let rests: Result<Vec<_>, _> = channels.iter().map(|channel| rest(tx, channel)).collect();
+    let rests: Option<Vec<Rest>> = rests?.into_iter().collect();
+    Ok(rests.and_then(|rests| rests.into_iter().min_by_key(|rest| rest.due_at)))
+}
+
+/// Wakes all channels.
+pub fn wake_all(tx: &Tx<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM channel", []).map(drop)
 }
 
 /// Lets `channel` rest, or with `None` wakes it.

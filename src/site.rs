@@ -166,7 +166,8 @@ impl Site {
             if lost {
                 tx.forget_sealed_rows()?;
             }
-            outbox::set_rest(tx, "https", None)?;
+            // whatever kept the channels, the new token may have mended it
+            outbox::wake_all(tx)?;
             enroll::take(tx, &keyring, &token, now)
         })?;
         let enrolled = store.read(|tx| enroll::enrolled(tx, &keyring))?;
@@ -255,7 +256,7 @@ impl Site {
         self.store.write(|tx| {
             bad.iter().try_for_each(|&sequence| {
                 let reason = OutboxError::Rotten(sequence).to_string();
-                outbox::settle(tx, sequence, "check", &Outcome::Refused { reason, refusal: None }, now).map(drop)
+                outbox::settle(tx, sequence, None, &Outcome::Refused { reason, refusal: None }, now).map(drop)
             })
         })?;
         Ok(bad)
@@ -302,9 +303,9 @@ impl Site {
         proven.map(Some).ok_or(SiteError::Unproven(sequence))
     }
 
-    /// When a channel tries again, and what it met; `None` when it does not rest.
-    pub fn rest(&self, channel: &str) -> Result<Option<Rest>, SiteError> {
-        Ok(self.store.read(|tx| outbox::rest(tx, channel))?)
+    /// When the first of these channels tries again, and what it met; `None` when one of them does not rest.
+    pub fn rested(&self, channels: &[&str]) -> Result<Option<Rest>, SiteError> {
+        Ok(self.store.read(|tx| outbox::rested(tx, channels))?)
     }
 
     /// Keeps room for the day when the disk is full, and notes when there is none: the next batch's health tells it.
@@ -368,15 +369,16 @@ impl Site {
     }
 
     /// One pass over what waits; see [`deliver::pass`]. Blocks: call it from a thread that may.
-    pub fn deliver(&self, channel: &dyn Channel, hurry: Hurry, pace: &Pace<'_>) -> Result<Report, SiteError> {
-        Ok(deliver::pass(&self.store, channel, hurry, pace)?)
+    pub fn deliver(&self, channels: &[&dyn Channel], hurry: Hurry, pace: &Pace<'_>) -> Result<Report, SiteError> {
+        Ok(deliver::pass(&self.store, channels, hurry, pace)?)
     }
 
-    /// When a delivering daemon should look again: the earliest of the due times, not before the channel's rest ends.
-    pub fn deliver_next(&self, channel: &str) -> Result<Option<Timestamp>, SiteError> {
-        let (due, rest) =
-            self.store.read(|tx| Ok::<_, StoreError>((outbox::next_due(tx)?, outbox::rest(tx, channel)?)))?;
-        Ok(due.map(|due| rest.map_or(due, |rest| due.max(rest.due_at))))
+    /// When a delivering daemon should look again: the earliest of the due times, not before the first of these channels has
+    /// rested. `None` when nothing waits.
+    pub fn deliver_next(&self, channels: &[&str]) -> Result<Option<Timestamp>, SiteError> {
+        let (due, rested) =
+            self.store.read(|tx| Ok::<_, StoreError>((outbox::next_due(tx)?, outbox::rested(tx, channels)?)))?;
+        Ok(due.map(|due| rested.map_or(due, |rested| due.max(rested.due_at))))
     }
 }
 

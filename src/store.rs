@@ -35,7 +35,11 @@ const APPLICATION_ID: i32 = 0x6d70_7374;
 const BUSY: Duration = Duration::from_secs(10);
 
 /// Each step brings the file from `user_version` n to n + 1. Added, never edited.
-const MIGRATIONS: [&str; 2] = [include_str!("store/0001_first.sql"), include_str!("store/0002_rows_in_order.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("store/0001_first.sql"),
+    include_str!("store/0002_rows_in_order.sql"),
+    include_str!("store/0003_sendings.sql"),
+];
 
 /// File systems whose locks or shared memory do not carry WAL.
 const NETWORK_FILE_SYSTEMS: [&str; 12] = [
@@ -464,7 +468,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let connection = store.connection.lock().unwrap();
-        for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("auto_vacuum", 2), ("user_version", 2)] {
+        for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("auto_vacuum", 2), ("user_version", 3)] {
             let found: i64 = connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap();
             assert_eq!(found, value, "{pragma}");
         }
@@ -486,7 +490,7 @@ mod tests {
         let message = Store::open(dir.path()).unwrap_err().to_string();
         assert_eq!(
             message,
-            "`meterpost.db` was written by a newer meterpost (tables 99, this program knows 2); update the program"
+            "`meterpost.db` was written by a newer meterpost (tables 99, this program knows 3); update the program"
         );
     }
 

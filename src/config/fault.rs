@@ -44,7 +44,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Keys that the configuration of later versions has, each with one that stands beside it.
-const LATER: [(&str, &str); 3] = [("https", "mail"), ("https", "file"), ("read", "alerts")];
+const LATER: [(&str, &str); 1] = [("read", "alerts")];
 
 /// One thing wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use meterpost_wire::pack;
 use toml::Spanned;
 
 use super::fault::{Fault, listed, nearest};
-use super::raw::{At, RawConfig, RawCredential, RawHttps, RawLimits, RawPacks, RawSweep};
-use super::{Channel, Config, Limits, PACKS_DEFAULT, PackPolicy, Packs, Proxy, READ_DEFAULT, Sweep, Window};
+use super::raw::{At, RawConfig, RawCredential, RawLimits, RawPacks, RawSweep};
+use super::{Config, Limits, PACKS_DEFAULT, PackPolicy, Packs, READ_DEFAULT, Sweep, Window};
 use crate::deliver::http::is_loopback;
 use crate::privacy::{FIELDS, Policy, PolicyError};
 use crate::schedule::Schedule;
@@ -59,6 +59,9 @@ pub fn config(raw: RawConfig, source: &Source<'_>) -> Result<Config, Vec<Fault>>
     let packs = check.packs(&raw.packs);
     let channels = check.channels(raw.delivery.channels.as_deref());
     let proxy = check.proxy(&raw.delivery.https);
+    let mail = raw.delivery.mail.as_ref().and_then(|raw| check.mail(raw));
+    let file = raw.delivery.file.as_ref().and_then(|raw| check.file(raw));
+    check.described(&raw.delivery);
     let limits = check.limits(&raw.limits);
     let privacy = check.privacy(&raw.privacy);
     if check.faults.is_empty() {
@@ -72,6 +75,8 @@ pub fn config(raw: RawConfig, source: &Source<'_>) -> Result<Config, Vec<Fault>>
             timezone,
             channels,
             proxy,
+            mail,
+            file,
             privacy,
             packs_at,
             packs,
@@ -84,17 +89,17 @@ pub fn config(raw: RawConfig, source: &Source<'_>) -> Result<Config, Vec<Fault>>
     }
 }
 
-struct Check<'a> {
-    source: &'a Source<'a>,
+pub(super) struct Check<'a> {
+    pub(super) source: &'a Source<'a>,
     faults: Vec<Fault>,
 }
 
 impl Check<'_> {
-    fn fault(&mut self, span: &Range<usize>, what: String) {
+    pub(super) fn fault(&mut self, span: &Range<usize>, what: String) {
         self.faults.push(Fault::at(self.source.text, span, what));
     }
 
-    fn fault_hint(&mut self, span: &Range<usize>, what: String, hint: String) {
+    pub(super) fn fault_hint(&mut self, span: &Range<usize>, what: String, hint: String) {
         self.faults.push(Fault::at(self.source.text, span, what).hint(hint));
     }
 
@@ -255,7 +260,7 @@ impl Check<'_> {
     }
 
     /// A secret from the file itself, another file or the environment; at most one of them.
-    fn secret(&mut self, key: &str, [here, file, env]: [&At<String>; 3]) -> Result<Option<Secret>, ()> {
+    pub(super) fn secret(&mut self, key: &str, [here, file, env]: [&At<String>; 3]) -> Result<Option<Secret>, ()> {
         match (here, file, env) {
             (None, None, None) => Ok(None),
             (Some(here), None, None) => Ok(Some(Secret::new(here.get_ref().clone()))),
@@ -308,43 +313,6 @@ impl Check<'_> {
         Schedule::parse(written.get_ref(), zone.clone())
             .map_err(|error| self.fault(&written.span(), format!("`{key}`: {error}")))
             .ok()
-    }
-
-    fn channels(&mut self, written: Option<&[Spanned<String>]>) -> Vec<Channel> {
-        let Some(written) = written else { return vec![Channel::Https] };
-        for word in written.iter().filter(|word| word.get_ref() != "https") {
-            let what = format!("`channels`: `{}` is no channel of this version, `https` is", word.get_ref());
-            self.fault(&word.span(), what);
-        }
-        written.iter().take(1).map(|_| Channel::Https).collect()
-    }
-
-    fn proxy(&mut self, raw: &RawHttps) -> Option<Proxy> {
-        let secret =
-            self.secret("proxy_secret", [&raw.proxy_secret, &raw.proxy_secret_file, &raw.proxy_secret_env]).ok()?;
-        let Some(url) = &raw.proxy else {
-            if let Some(user) = &raw.proxy_user {
-                self.fault(&user.span(), "`proxy_user` stands without `proxy`".to_owned());
-            }
-            return None;
-        };
-        let user = raw.proxy_user.as_ref().map(|user| user.get_ref().clone());
-        match url.get_ref().as_str() {
-            "none" => Some(Proxy::None),
-            text if text.contains('@') => {
-                let what = "`proxy`: user and secret belong into `proxy_user` and `proxy_secret`, not into the address";
-                self.fault(&url.span(), what.to_owned());
-                None
-            }
-            text if ["http://", "https://", "socks5://"].iter().any(|scheme| text.starts_with(scheme)) => {
-                Some(Proxy::Via { url: text.to_owned(), user: user.map(|user| (user, secret.unwrap_or_default())) })
-            }
-            text => {
-                let what = format!("`proxy`: `{text}` is no proxy, `http://proxy.example:3128` or `none` would be");
-                self.fault(&url.span(), what);
-                None
-            }
-        }
     }
 
     fn privacy(&mut self, raw: &BTreeMap<Spanned<String>, Spanned<String>>) -> Policy {
@@ -426,7 +394,7 @@ impl Check<'_> {
         }
     }
 
-    fn number<N: TryFrom<i64>>(&mut self, key: &str, written: &At<i64>, least: i64, most: i64) -> Option<N> {
+    pub(super) fn number<N: TryFrom<i64>>(&mut self, key: &str, written: &At<i64>, least: i64, most: i64) -> Option<N> {
         let written = written.as_ref()?;
         let number = Some(*written.get_ref()).filter(|number| (least..=most).contains(number));
         if number.is_none() {

@@ -74,6 +74,37 @@ pub struct RawSchedule {
 pub struct RawDelivery {
     pub channels: Option<Vec<Spanned<String>>>,
     pub https: RawHttps,
+    pub mail: Option<Spanned<RawMail>>,
+    pub file: Option<Spanned<RawFile>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMail {
+    pub from: At<String>,
+    pub to: At<String>,
+    pub text: At<String>,
+    pub server: At<String>,
+    pub port: At<i64>,
+    pub security: At<String>,
+    pub ca_file: At<String>,
+    pub user: At<String>,
+    pub secret: At<String>,
+    pub secret_file: At<String>,
+    pub secret_env: At<String>,
+    pub token_url: At<String>,
+    pub client_id: At<String>,
+    pub client_secret: At<String>,
+    pub client_secret_file: At<String>,
+    pub client_secret_env: At<String>,
+    pub scope: At<String>,
+    pub command: Option<Spanned<Vec<String>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawFile {
+    pub directory: At<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

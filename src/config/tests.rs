@@ -7,6 +7,7 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::deliver::mail::{Login, Security, Taker};
 use crate::snmp::credential::Access;
 
 fn parse(text: &str) -> Result<Config, Vec<Fault>> {
@@ -30,7 +31,11 @@ fn every_key_of_the_example_is_known_and_loads_when_its_mark_is_taken_away() {
                 .unwrap_or(line)
         })
         .map(|line| line.replace("_file = ", "_env = ").replace(".secret\"", "\"").replace("\"v3-auth\"", "\"SECRET\""))
-        .map(|line| line.replace("\"v3-priv\"", "\"SECRET\"").replace("\"proxy\"", "\"SECRET\"") + "\n")
+        .map(|line| line.replace("\"v3-priv\"", "\"SECRET\"").replace("\"proxy\"", "\"SECRET\""))
+        .map(|line| line.replace("secret_env = \"mail\"", "secret_env = \"SECRET\""))
+        // a file of certificates has to be there
+        .filter(|line| !line.starts_with("ca_"))
+        .map(|line| line + "\n")
         .collect();
     let config = parse(&active).unwrap();
     assert_eq!((config.sweeps.len(), config.credentials.len()), (1, 2));
@@ -40,7 +45,33 @@ fn every_key_of_the_example_is_known_and_loads_when_its_mark_is_taken_away() {
     );
     assert!(matches!(&config.credentials[1].access, Access::User(user) if user.privacy.is_some()));
     assert!(matches!(&config.proxy, Some(Proxy::Via { user: Some((user, _)), .. }) if user == "meterpost"));
+    let mail = config.mail.as_ref().unwrap();
+    assert!(matches!(&mail.taker, Taker::Server { port: 465, security: Security::Tls, login: Some(_), .. }));
+    assert!(config.file.as_ref().is_some_and(|directory| directory.ends_with("meterpost-out")));
     assert!(!format!("{config:?}").contains("of the environment"), "a secret is never printed");
+}
+
+/// What `[delivery.mail]` means beside a mailbox of ours.
+#[track_caller]
+fn mail(text: &str) -> Taker {
+    let text = format!("[delivery]\nchannels = [\"mail\"]\n[delivery.mail]\nfrom = \"a@customer.example\"\n{text}");
+    parse(&text).unwrap_or_else(|faults| panic!("{faults:?}")).mail.unwrap().taker
+}
+
+#[test]
+fn a_mail_server_has_the_port_of_its_protection_and_a_login_of_either_kind() {
+    for (security, expected) in [("tls", 465), ("starttls", 587), ("none", 25)] {
+        let taker = mail(&format!("server = \"smtp.example\"\nsecurity = \"{security}\""));
+        assert!(matches!(taker, Taker::Server { port, .. } if port == expected), "{taker:?}");
+    }
+    let taker = mail(
+        "server = \"smtp.example\"\nuser = \"u\"\ntoken_url = \"https://login.example/token\"\nclient_id = \"c\"\n\
+         client_secret_env = \"SECRET\"",
+    );
+    let Taker::Server { login: Some(Login::Token { scope, .. }), .. } = taker else { panic!("{taker:?}") };
+    assert_eq!(scope, SCOPE_DEFAULT);
+    let taker = mail("command = [\"/usr/sbin/sendmail\", \"-t\", \"-i\"]");
+    assert!(matches!(taker, Taker::Command(words) if words.len() == 3));
 }
 
 /// When a window closes, seen from a time in Berlin.

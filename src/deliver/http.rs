@@ -54,6 +54,9 @@ pub enum BadChannel {
     /// The certificates in the enrolment token.
     #[error("the CA certificates of the enrolment token cannot be read: {0}")]
     Certificates(String),
+    /// What `[delivery.mail]` says.
+    #[error("`[delivery.mail]`: {0}")]
+    Mail(String),
 }
 
 /// An agent for one address and those below it; `timeout` bounds a request with everything that belongs to it.

@@ -8,10 +8,10 @@ use jiff::tz::TimeZone;
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::ContentKey;
 
-use super::{failed, print, print_bytes};
+use super::{failed, print, print_bytes, send};
 use crate::cli::{Exit, Failure, OpenWith, TokenSource, log};
 use crate::clock;
-use crate::config::Places;
+use crate::config::{Config, Places};
 use crate::open;
 use crate::outbox::{Item, Rest, State};
 use crate::site::{Paths, Site};
@@ -58,11 +58,16 @@ pub fn enroll(places: &Places, source: &TokenSource, out: &mut dyn Write) -> Res
 /// One line for each item, oldest first.
 pub fn list(places: &Places, out: &mut dyn Write) -> Result<Exit, Failure> {
     let site = site(places)?;
-    let (items, rest) = (site.items().map_err(failed)?, site.rest("https").map_err(failed)?);
+    let (items, rest) = (site.items().map_err(failed)?, site.rested(&channels(places)).map_err(failed)?);
     print(out, &table(&items, rest.as_ref(), &TimeZone::system()))
 }
 
-/// `rest` is that of the channel that waiting items go by.
+/// The channels of the configuration; a queue can be looked into without one, or with one that is broken.
+fn channels(places: &Places) -> Vec<&'static str> {
+    send::names(&Config::load(&places.config).unwrap_or_default())
+}
+
+/// `rest` is that of the channels that waiting items go by.
 fn table(items: &[Item], rest: Option<&Rest>, zone: &TimeZone) -> String {
     if items.is_empty() {
         return "the outbox is empty\n".to_owned();

@@ -1,38 +1,47 @@
 //! One pass of delivering, and what it came to.
 
 use jiff::Timestamp;
+use meterpost_wire::mail::TEXT;
 use zeroize::Zeroizing;
 
 use super::failed;
 use crate::cli::{Exit, Failure};
 use crate::clock;
 use crate::config::{self, Config};
+use crate::deliver::file::Folder;
 use crate::deliver::http::Via;
+use crate::deliver::mail::{Letterhead, Mail, PATIENCE};
 use crate::deliver::soap::{Soap, TIMEOUT};
 use crate::deliver::{Channel, Hurry, Pace, Report};
 use crate::site::Site;
 
 /// Tries everything that waits, or what is due. Blocks on the network: call it from a thread that may.
 pub fn pass(site: &Site, config: &Config, hurry: Hurry, stopped: &dyn Fn() -> bool) -> Result<Report, Failure> {
-    let mut report = Report::default();
-    for channel in &config.channels {
-        let channel = open(site, config, *channel)?;
-        let pace = Pace { now: &clock::now, dice: &|| u32::from_ne_bytes(clock::random_bytes()), stopped };
-        report = site.deliver(&*channel, hurry, &pace).map_err(failed)?;
-        if report.is_clean() {
-            break;
-        }
-    }
-    Ok(report)
+    let channels: Vec<_> =
+        config.channels.iter().map(|channel| open(site, config, *channel)).collect::<Result<_, _>>()?;
+    over(site, &channels, hurry, stopped)
+}
+
+/// The same over channels that are open.
+pub fn over(
+    site: &Site,
+    channels: &[Box<dyn Channel>],
+    hurry: Hurry,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Report, Failure> {
+    let pace = Pace { now: &clock::now, dice: &|| u32::from_ne_bytes(clock::random_bytes()), stopped };
+    let ladder: Vec<&dyn Channel> = channels.iter().map(|channel| &**channel).collect();
+    site.deliver(&ladder, hurry, &pace).map_err(failed)
 }
 
 /// When something may be tried again; `None` when nothing waits.
 pub fn next(site: &Site, config: &Config) -> Result<Option<Timestamp>, Failure> {
-    let names = config.channels.iter().map(|channel| match channel {
-        config::Channel::Https => "https",
-    });
-    let due: Result<Vec<_>, _> = names.map(|name| site.deliver_next(name)).collect();
-    Ok(due.map_err(failed)?.into_iter().flatten().min())
+    site.deliver_next(&names(config)).map_err(failed)
+}
+
+/// The words of the channels, in their order.
+pub fn names(config: &Config) -> Vec<&'static str> {
+    config.channels.iter().map(|channel| channel.as_str()).collect()
 }
 
 /// How a pass of delivering ends a command: 3 when something went through and something did not, 1 when nothing did.
@@ -45,11 +54,29 @@ pub fn exit(report: &Report, something_else_done: bool) -> Exit {
 }
 
 fn open(site: &Site, config: &Config, channel: config::Channel) -> Result<Box<dyn Channel>, Failure> {
+    let (enrolment, keys) = (site.enrolment().map_err(failed)?, site.keys().map_err(failed)?);
     match channel {
         config::Channel::Https => {
-            let (enrolment, keys) = (site.enrolment().map_err(failed)?, site.keys().map_err(failed)?);
             let soap = Soap::new(enrolment, keys, &via(config), TIMEOUT).map_err(Failure::usage)?;
             Ok(Box::new(soap))
+        }
+        config::Channel::Mail => {
+            let Some(said) = &config.mail else { return Err(Failure::usage("there is no `[delivery.mail]`")) };
+            let to = said.to.as_ref().or(enrolment.mail_to.as_ref()).ok_or_else(|| {
+                Failure::usage("nobody said to which mailbox: the enrolment token names none")
+                    .hint("`to = \"batches@central.example\"` in `[delivery.mail]`")
+            })?;
+            let letterhead = Letterhead {
+                from: said.from.clone(),
+                to: to.clone(),
+                text: said.text.clone().unwrap_or_else(|| TEXT.to_owned()),
+            };
+            let mail = Mail::new(letterhead, keys.site(), &said.taker, &via(config), PATIENCE);
+            Ok(Box::new(mail.map_err(Failure::usage)?))
+        }
+        config::Channel::File => {
+            let Some(directory) = &config.file else { return Err(Failure::usage("there is no `[delivery.file]`")) };
+            Ok(Box::new(Folder::new(directory, keys.site())))
         }
     }
 }

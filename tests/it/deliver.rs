@@ -2,6 +2,10 @@
 //! item ends where the outbox says, and nothing is ever lost.
 
 mod hostile;
+mod ladder;
+mod mail;
+#[cfg(target_os = "linux")]
+mod postfix;
 mod tls;
 
 use std::time::Duration;
@@ -53,13 +57,13 @@ fn a_channel_that_is_down_moves_no_item_and_is_asked_again_later_and_later() {
 
     deliver(&site, &channel, Hurry::WhenDue, at(59));
     assert_eq!(channel.sent.borrow().len(), 1, "it rests");
-    assert_eq!(site.deliver_next("https").unwrap(), Some(at(60)));
+    assert_eq!(site.deliver_next(&["https"]).unwrap(), Some(at(60)));
     let report = deliver(&site, &channel, Hurry::WhenDue, at(60));
     assert_eq!(report.rests.unwrap().due_at, at(180), "twice as long");
     // a scheduled run does not wait
     let works = Scripted::new(honest);
     assert_eq!(deliver(&site, &works, Hurry::AtOnce, at(61)).delivered, 3);
-    assert_eq!(site.deliver_next("https").unwrap(), None);
+    assert_eq!(site.deliver_next(&["https"]).unwrap(), None);
 }
 
 #[test]
@@ -205,7 +209,7 @@ fn a_pass_that_is_stopped_leaves_the_rest_waiting() {
     let channel = Scripted::new(honest);
     let stopped = || !channel.sent.borrow().is_empty();
     let pace = meterpost::deliver::Pace { now: &|| at(0), dice: &|| 0, stopped: &stopped };
-    let report = site.deliver(&channel, Hurry::AtOnce, &pace).unwrap();
+    let report = site.deliver(&[&channel], Hurry::AtOnce, &pace).unwrap();
     assert_eq!((report.delivered, report.left), (1, 2));
 }
 

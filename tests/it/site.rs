@@ -189,7 +189,7 @@ pub fn honest(item: &Outgoing) -> Result<Sent, SendError> {
 
 /// One pass at an instant, with dice that always fall highest.
 pub fn deliver(site: &Site, channel: &dyn Channel, hurry: Hurry, now: Timestamp) -> Report {
-    site.deliver(channel, hurry, &Pace { now: &|| now, dice: &|| u32::MAX, stopped: &|| false }).unwrap()
+    site.deliver(&[channel], hurry, &Pace { now: &|| now, dice: &|| u32::MAX, stopped: &|| false }).unwrap()
 }
 
 /// Numbers that are the same in every run and look random (xorshift).

@@ -19,6 +19,7 @@ pub mod mail;
 pub mod pack;
 pub mod reading;
 pub mod receipt;
+pub mod resend;
 pub mod seal;
 pub mod soap;
 pub mod xml;

@@ -117,7 +117,7 @@ pub fn message(mail: &Outgoing<'_>) -> Result<Vec<u8>, BadAddress> {
 }
 
 /// An address that may stand in a header as it is: printable ASCII without the characters that end or fold one.
-fn address(text: &str) -> Result<&str, BadAddress> {
+pub fn address(text: &str) -> Result<&str, BadAddress> {
     let plain = |c: char| c.is_ascii_graphic() && !"<>()[],;:\\\"".contains(c);
     let right = text.len() <= ADDRESS_MAX
         && text.chars().all(plain)

@@ -79,7 +79,7 @@ pub(super) fn say(stream: &mut impl Write, status: &str, headers: &str, body: &s
 pub(super) fn submitted(body: &str) -> Outgoing {
     let Ok(Request::SubmitBatch(batch)) = parse_request(body.as_bytes()) else { panic!("not a batch: {body}") };
     assert_eq!(batch.site_id, SITE);
-    Outgoing { sequence: batch.sequence, id: batch.batch_id, epoch: 1, token: batch.envelope }
+    Outgoing { sequence: batch.sequence, id: batch.batch_id, epoch: 1, token: batch.envelope, attempt: 1 }
 }
 
 pub(super) fn acceptance(item: &Outgoing, key: &ReceiptKey) -> String {

@@ -23,12 +23,12 @@ use super::{queued, states};
 use crate::cli::{Said, meterpost};
 use crate::site::*;
 
-struct Ca {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
+pub(super) struct Ca {
+    pub(super) pem: String,
+    pub(super) issuer: Issuer<'static, KeyPair>,
 }
 
-fn ca() -> Ca {
+pub(super) fn ca() -> Ca {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -36,7 +36,7 @@ fn ca() -> Ca {
     Ca { pem, issuer: Issuer::new(params, key) }
 }
 
-fn tls(ca: &Ca, name: &str) -> Arc<ServerConfig> {
+pub(super) fn tls(ca: &Ca, name: &str) -> Arc<ServerConfig> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     let key = KeyPair::generate().unwrap();
