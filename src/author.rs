@@ -12,12 +12,23 @@ mod source;
 pub mod trial;
 mod why;
 
+use crate::pmd::GENERIC;
 pub use device::Device;
 pub use draft::{Draft, draft};
 pub use lint::lint;
 pub use list::{Entry, entries, json as list_json, markdown as list_markdown, table as list_table};
 pub use show::show;
 pub use why::{UnknownField, overview, why};
+
+/// Whether a mapping is of no maker: what every printer answers, and what stands in for makers that nobody has described.
+fn is_of_nobody(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(folder, _)| GENERIC.split_once('/').is_some_and(|(own, _)| folder == own))
+}
+
+/// `1 counter`, `2 counters`.
+pub fn counted(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
 
 /// Columns of a terminal that everything here fits in.
 const WIDTH: usize = 80;

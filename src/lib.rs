@@ -23,6 +23,7 @@ pub mod plan;
 pub mod pmd;
 pub mod privacy;
 pub mod read;
+pub mod record;
 pub mod show;
 pub mod snmp;
 pub mod sweep;

@@ -11,6 +11,7 @@ mod packs;
 mod plans;
 mod queue;
 mod read;
+mod record;
 mod scan;
 mod send;
 mod signal;
@@ -31,6 +32,7 @@ pub fn perform(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fai
     let places = &invocation.places;
     match &invocation.command {
         Command::Scan(orders) => scan::scan(orders, invocation, out),
+        Command::Record(orders) => record::record(orders, invocation, out),
         Command::Pmd(orders) => author::pmd(orders, invocation, out),
         Command::Run(run) if run.once => once::run(*run, invocation, out),
         Command::Run(run) => daemon::run(*run, invocation),

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use meterpost_wire::Reading;
 use meterpost_wire::counters::CounterKey;
 
+use super::is_of_nobody;
 use crate::identify::{self, Identity};
 use crate::normalise::{self, Fate, Subject, Trace, Tried};
 use crate::plan::Answers;
-use crate::pmd::{Choice, GENERIC, Library, Pmd};
+use crate::pmd::{Choice, Library, Pmd};
 use crate::read::DeviceRead;
 
 /// What was read, and why it is what it is.
@@ -61,7 +62,7 @@ impl Device {
     /// How many counters came from rules that are not the generic mapping's, of a value above 0 and proven elsewhere.
     pub fn own_counters(&self) -> usize {
         let counts = self.reading.counters.iter().flatten().map(|(_, count)| count);
-        let is_own = |rule: &String| !rule.starts_with(GENERIC);
+        let is_own = |rule: &String| !is_of_nobody(rule);
         counts
             .filter(|count| count.value > 0 && !count.evidence.unverified && count.evidence.oid.is_some())
             .filter(|count| count.evidence.rule.as_ref().is_some_and(is_own))

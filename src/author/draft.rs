@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use meterpost_wire::counters::CounterKey;
 
-use super::Device;
+use super::{Device, is_of_nobody};
 use crate::plan::Answers;
-use crate::pmd::{CHAIN_MAX, GENERIC, Library, Pmd};
+use crate::pmd::{CHAIN_MAX, Library, Pmd};
 use crate::snmp::recording::Recording;
 use labels::Labelled;
 use numbers::{Candidate, Number};
@@ -82,7 +82,7 @@ fn everything(recording: &Recording) -> Answers {
 /// this device answers too, as engines are sold under many brands.
 fn base(device: Device, answers: &Answers, library: &Library) -> (Arc<Pmd>, String, Device, bool) {
     let picked = &device.choice.pmd;
-    if *picked.name != *GENERIC {
+    if !is_of_nobody(&picked.name) {
         let reason = device.choice.reason.clone();
         // a chain has an end: the file that it extends is the base then
         let pmd = match picked.chain.len() < CHAIN_MAX {
@@ -93,7 +93,7 @@ fn base(device: Device, answers: &Answers, library: &Library) -> (Arc<Pmd>, Stri
     }
     let others = library
         .pmds()
-        .filter(|pmd| *pmd.name != *GENERIC && pmd.chain.len() < CHAIN_MAX && !pmd.matches.sys_object_id.is_empty());
+        .filter(|pmd| !is_of_nobody(&pmd.name) && pmd.chain.len() < CHAIN_MAX && !pmd.matches.sys_object_id.is_empty());
     let scored = others.map(|pmd| {
         let other = Device::recorded(answers, library, Some(pmd));
         (other.own_counters(), other)

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
-use super::WIDTH;
+use super::{WIDTH, is_of_nobody};
 use crate::pmd::rule::Rule;
-use crate::pmd::{GENERIC, Library, Pmd, Sources};
+use crate::pmd::{Library, Pmd, Sources};
 
 /// One mapping of the list.
 #[derive(Clone, Debug)]
@@ -43,11 +43,11 @@ pub fn entries(sources: &Sources, library: &Library, models: &[(String, String)]
 
 fn entry(sources: &Sources, library: &Library, pmd: &Pmd, models: &[(String, String)]) -> Entry {
     let folder = pmd.name.split('/').next().unwrap_or_default();
-    let own = |rules: &[std::sync::Arc<Rule>]| rules.iter().any(|rule| *rule.origin.pmd != *GENERIC);
+    let own = |rules: &[std::sync::Arc<Rule>]| rules.iter().any(|rule| !is_of_nobody(&rule.origin.pmd));
     let counters = pmd.fields.iter().filter(|(name, rules)| name.starts_with("counters.") && own(rules));
     let counters: Vec<(&String, &Vec<_>)> = counters.collect();
     let proven =
-        |rules: &[std::sync::Arc<Rule>]| rules.iter().any(|rule| *rule.origin.pmd != *GENERIC && !rule.unverified);
+        |rules: &[std::sync::Arc<Rule>]| rules.iter().any(|rule| !is_of_nobody(&rule.origin.pmd) && !rule.unverified);
     let patterns = [
         ("model", &pmd.matches.model),
         ("description", &pmd.matches.description),

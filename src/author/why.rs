@@ -239,7 +239,12 @@ fn checked(device: &Device, check: &Check) -> String {
         .map(String::as_str)
         .collect();
     if !absent.is_empty() {
-        return format!("check of {} against its parts: not made, as {} is absent", check.total, absent.join(", "));
+        return format!(
+            "check of {} against its parts: not made, as {} {} absent",
+            check.total,
+            absent.join(", "),
+            if absent.len() == 1 { "is" } else { "are" }
+        );
     }
     let total = value(&check.total).unwrap_or_default();
     let verdict = match total.abs_diff(sum) {

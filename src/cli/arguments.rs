@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::access::AccessArguments;
-use super::pmd::PmdVerb;
+use super::pmd::{PmdVerb, RecordArguments};
 use super::{Access, Command, Failure, Invocation, OpenWith, Outbox, Run, Scan, TokenSource};
 use crate::config::Places;
 
@@ -95,6 +95,11 @@ enum Verb {
     /// Mapping files: which objects of a printer hold which number
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: meterpost pmd list")]
     Pmd(PmdVerb),
+    /// Record a device to a file, for `pmd draft` and `pmd test`; serial numbers, names and addresses are replaced
+    #[command(
+        after_help = "Examples:\n  meterpost record 192.168.1.40 -o acme-500.snmprec\n  meterpost record 192.168.1.40 -o acme-500.snmprec --community office --raw"
+    )]
+    Record(RecordArguments),
     /// Take the central's address and the site's keys from an enrolment token; needs no network
     #[command(after_help = "Examples:\n  meterpost enroll --file office.token\n  meterpost enroll - < office.token")]
     Enroll {
@@ -292,6 +297,7 @@ impl Verb {
                 (token, None) => TokenSource::Text(token.unwrap_or_default()),
             }),
             Self::Pmd(verb) => verb.into_command()?,
+            Self::Record(record) => record.into_command()?,
             Self::Preview => Command::Preview,
             Self::Outbox(OutboxVerb::List) => Command::Outbox(Outbox::List),
             Self::Outbox(OutboxVerb::Show { sequence, receipt: true }) => Command::Outbox(Outbox::Receipt(sequence)),

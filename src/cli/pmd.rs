@@ -67,6 +67,19 @@ pub struct Why {
     pub pmd_dir: Option<PathBuf>,
 }
 
+/// `record`.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// An address or a host name.
+    pub device: String,
+    /// The file to write.
+    pub out: PathBuf,
+    /// Keep serial numbers, names and addresses.
+    pub raw: bool,
+    /// How to get in.
+    pub access: Access,
+}
+
 /// How the library is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
@@ -162,6 +175,21 @@ pub(super) struct WhyArguments {
     pmd_dir: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct RecordArguments {
+    /// An address or a host name
+    #[arg(value_name = "ADDRESS")]
+    device: String,
+    /// The file to write; one that is there is replaced when the recording is whole
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Keep serial numbers, names and addresses as they are
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    access: AccessArguments,
+}
+
 impl PmdVerb {
     pub(super) fn into_command(self) -> Result<Command, Failure> {
         Ok(Command::Pmd(match self {
@@ -178,5 +206,12 @@ impl PmdVerb {
             Self::Test { paths, pmd_dir } => Pmd::Test { paths, pmd_dir },
             Self::Draft { walk, out, pmd_dir } => Pmd::Draft { walk, out, pmd_dir },
         }))
+    }
+}
+
+impl RecordArguments {
+    pub(super) fn into_command(self) -> Result<Command, Failure> {
+        let access = self.access.into_access()?;
+        Ok(Command::Record(Record { device: self.device, out: self.out, raw: self.raw, access }))
     }
 }

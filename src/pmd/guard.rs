@@ -36,6 +36,12 @@ pub fn refused(oid: &Oid, whole: bool) -> Option<&'static str> {
         .map(|(_, reason)| *reason)
 }
 
+/// The tree that an object lies in which may not be asked, and why.
+pub fn denied(oid: &Oid) -> Option<(Oid, &'static str)> {
+    let tree = DENIED.iter().find(|(root, _)| oid.arcs().starts_with(root));
+    tree.map(|(root, reason)| (Oid::new(root), *reason))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

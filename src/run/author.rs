@@ -128,7 +128,8 @@ fn why(orders: &Why, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
             let shown = unknown.known.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
             let more = unknown.known.len().saturating_sub(NAMES_MAX);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            Err(Failure::usage(&unknown).hint(format!("there is {shown}{more}")))
+            let hint = author::paragraph(&format!("there is {shown}{more}"));
+            Err(Failure::usage(&unknown).hint(hint.trim_end()))
         }
     }
 }
@@ -149,11 +150,11 @@ fn draft(walk: &Path, file: Option<&Path>, folder: Option<&Path>, out: &mut dyn 
     if !draft.is_printer {
         text += "nothing in the recording says that this is a printer\n";
     }
-    text += &format!("{} counters are read by what it extends\n", draft.inherited);
+    text += &format!("{} read by what it extends\n", author::counted(draft.inherited, "counter"));
     for (key, value) in &draft.own {
         text += &format!("{key} = {value} by a rule of its own\n");
     }
-    text += &format!("{} candidates stand in it as comments\n", draft.candidates);
+    text += &format!("{} in it as comments\n", author::counted(draft.candidates, "candidate"));
     text += &format!("next: meterpost pmd test {} {}\n", file.display(), walk.display());
     print(out, &text)
 }

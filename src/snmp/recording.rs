@@ -35,6 +35,12 @@ impl Recording {
         Ok(recording)
     }
 
+    /// A recording of these objects, in the default context.
+    pub fn of(objects: impl IntoIterator<Item = (Oid, Value)>) -> Self {
+        let contexts = BTreeMap::from([(String::new(), objects.into_iter().collect())]);
+        Self { contexts, ..Self::default() }
+    }
+
     /// Adds what the device answers in an SNMPv3 context.
     pub fn add_context(&mut self, context: &str, text: &str) -> Result<(), Vec<BadLine>> {
         if text.len() > BYTES_MAX {

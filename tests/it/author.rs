@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use expect_test::{expect, expect_file};
 use jiff::Timestamp;
 use meterpost::author::{self, Draft};
 use meterpost::pmd::{Library, Sources};
@@ -12,6 +13,8 @@ use meterpost::snmp::recording::Recording;
 use meterpost_wire::counters::CounterKey;
 use meterpost_wire::reading::Basis;
 use serde_json::Value;
+
+use crate::cli::said;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -164,4 +167,127 @@ fn a_maker_that_the_library_does_not_know_is_drafted_from_its_own_numbers() {
         hits.len(),
         hits.len() + misses.len()
     );
+}
+
+/// The block of a language, and the name behind it, of the README of mapping files.
+fn block(opening: &str) -> String {
+    let readme = std::fs::read_to_string(root().join("pmd/README.md")).unwrap();
+    let opening = format!("```{opening}\n");
+    let from = readme.find(&opening).unwrap_or_else(|| panic!("{opening} is not in the README")) + opening.len();
+    readme[from..].split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_example_of_the_readme_goes_as_it_says() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    std::fs::create_dir(home.path().join("acme")).unwrap();
+    write("mx500.snmprec", &block("snmprec"));
+
+    let drafted = said(home.path(), &["pmd", "draft", "mx500.snmprec", "-o", "acme/mfp.toml"]);
+    expect![[r#"
+        Acme MX500: `acme/mfp.toml` extends generic/unknown
+        1 counter read by what it extends
+        system.impressions = 15003 by a rule of its own
+        6 candidates in it as comments
+        next: meterpost pmd test acme/mfp.toml mx500.snmprec
+    "#]]
+    .assert_eq(&drafted.out);
+    let draft = std::fs::read_to_string(home.path().join("acme/mfp.toml")).unwrap();
+    assert!(draft.contains(&block("toml draft")), "{draft}");
+    let linted = said(home.path(), &["pmd", "lint", "acme"]);
+    assert_eq!((linted.out.as_str(), linted.code), ("1 file, nothing wrong\n", 0));
+    // what somebody may have worked on is not overwritten
+    assert_eq!(said(home.path(), &["pmd", "draft", "mx500.snmprec", "-o", "acme/mfp.toml"]).code, 1);
+
+    write("acme/mfp.toml", &block("toml acme/mfp.toml"));
+    write("mx500.toml", &block("toml mx500.toml"));
+    assert_eq!(said(home.path(), &["pmd", "lint", "acme/mfp.toml"]).out, "1 file, nothing wrong\n");
+    let tested = said(home.path(), &["pmd", "test", "acme/mfp.toml", "mx500.snmprec"]);
+    assert_eq!((tested.err.as_str(), tested.code), ("", 0));
+    assert!(tested.out.contains(&block("text")), "{}", tested.out);
+    assert!(tested.out.lines().all(|line| line.chars().count() <= 80), "{}", tested.out);
+
+    // a page that says otherwise
+    write("mx500.toml", &block("toml mx500.toml").replace("4003", "4004"));
+    let tested = said(home.path(), &["pmd", "test", "acme/mfp.toml", "mx500.snmprec"]);
+    assert!(
+        tested.out.contains("  counters.system.full_color_impressions value is 4003, not 4004\n"),
+        "{}",
+        tested.out
+    );
+    assert_eq!((tested.err.as_str(), tested.code), ("error: 1 value is not as the sidecar says\n", 1));
+}
+
+#[test]
+fn why_a_number_is_what_it_is_is_told_with_every_rule() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join("maps/acme")).unwrap();
+    std::fs::write(home.path().join("mx500.snmprec"), block("snmprec")).unwrap();
+    std::fs::write(home.path().join("maps/acme/mfp.toml"), block("toml acme/mfp.toml")).unwrap();
+    let why = |field: &str| said(home.path(), &["pmd", "why", "mx500.snmprec", field, "--pmd-dir", "maps"]);
+    let total = why("system.impressions");
+    for part in [
+        "counters.system.impressions\n  is 15003, actual, by rule 1, from 1.3.6.1.4.1.32473.1.3.1.0\n",
+        "  1. acme/mfp:1 (line 15): WON with `15003`\n      { get = \"1.3.6.1.4.1.32473.1.3.1.0\", not = 0 }\n",
+        "not tried, as the list had ended",
+        "      let.marker_unit = `sheets`\n",
+        "  check: system.impressions 15003 = print.impressions 9200 + copy.impressions 5400\n  + fax_in.impressions 403: agrees\n",
+    ] {
+        assert!(total.out.contains(part), "{part} is not in\n{}", total.out);
+    }
+    assert!(why("scan.images").err.contains("`scan.images` is no field of `acme/mfp`\n  hint: there is "));
+    assert_eq!((why("scan.images").code, why("supplies.1.percent").code), (2, 0));
+    assert!(why("supplies.1.percent").out.contains("it is computed from level, capacity and unit"));
+    let overview = said(home.path(), &["pmd", "why", "mx500.snmprec", "--pmd-dir", "maps"]);
+    assert!(overview.out.contains("acme/mfp: sysObjectID begins with 1.3.6.1.4.1.32473.1.5"), "{}", overview.out);
+}
+
+#[test]
+fn a_broken_recording_is_told_line_by_line() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(
+        home.path().join("bad.snmprec"),
+        "1.3.6.1.2.1.1.1.0|4|x\nnonsense\n1.3.x|2|1\n1.3.6|2|one\n1.3.6|99|1\n",
+    )
+    .unwrap();
+    for command in
+        [&["pmd", "draft", "bad.snmprec"][..], &["pmd", "test", "bad.snmprec"], &["pmd", "why", "bad.snmprec"]]
+    {
+        let said = said(home.path(), command);
+        expect![[r#"
+            error: `bad.snmprec` line 2: not an object: `OID|type|value` would be
+            `bad.snmprec` line 3: `1.3.x` is not an OID: numbers with dots between them, 128 at most, would be
+            `bad.snmprec` line 4: `one` is no INTEGER
+            `bad.snmprec` line 5: type `99`: 2 4 4x 5 6 64 65 66 67 68 70 are known
+        "#]]
+        .assert_eq(&said.err);
+        assert_eq!(said.code, 1, "{command:?}");
+    }
+    for command in [
+        &["pmd", "draft", "none.snmprec"][..],
+        &["pmd", "lint", "none"],
+        &["pmd", "test", "none.snmprec"],
+        &["pmd", "show", "acme/x"],
+    ] {
+        assert_eq!(said(home.path(), command).code, 2, "{command:?}");
+    }
+}
+
+/// `UPDATE_EXPECT=1` writes it anew.
+#[test]
+fn the_published_list_of_models_is_what_the_library_has() {
+    let home = tempfile::tempdir().unwrap();
+    let walks = root().join("tests/walks").display().to_string();
+    let maps = root().join("pmd").display().to_string();
+    let list = said(home.path(), &["pmd", "list", "--format", "md", "--walks", &walks, "--pmd-dir", &maps]);
+    assert_eq!((list.err.as_str(), list.code), ("", 0));
+    expect_file![root().join("pmd/MODELS.md")].assert_eq(&list.out);
+}
+
+#[test]
+fn the_library_itself_has_nothing_to_lint() {
+    let home = tempfile::tempdir().unwrap();
+    let said = said(home.path(), &["pmd", "lint", &root().join("pmd").display().to_string()]);
+    assert_eq!((said.err.as_str(), said.code), ("", 0), "{}", said.out);
 }

@@ -65,6 +65,7 @@ fn help_is_on_every_level_and_has_an_example() {
         &["pmd", "lint"],
         &["pmd", "test"],
         &["pmd", "draft"],
+        &["record"],
         &["outbox"],
         &["outbox", "list"],
         &["outbox", "show"],

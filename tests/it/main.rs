@@ -11,6 +11,7 @@ mod outbox;
 mod pmds;
 mod readme;
 mod recognition;
+mod record;
 mod run;
 mod site;
 mod snmp;

@@ -29,15 +29,15 @@ const SWITCH: &str = "1.3.6.1.2.1.1.1.0|4|Linux switch\n1.3.6.1.2.1.1.2.0|6|1.3.
                       1.3.6.1.2.1.25.3.2.1.2.1|6|1.3.6.1.2.1.25.3.1.3\n1.3.6.1.2.1.25.3.2.1.3.1|4|CPU\n";
 
 /// An address in a net of this test's own.
-fn at(net: u8, last: u8) -> Ipv4Addr {
+pub fn at(net: u8, last: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 93, net, last)
 }
 
-fn printer(address: Ipv4Addr, recording: Recording, manner: Manner) -> Printer {
+pub fn printer(address: Ipv4Addr, recording: Recording, manner: Manner) -> Printer {
     Printer { address, views: vec![(String::new(), View::of(&Arc::new(recording)))], manner }
 }
 
-fn fleet(printers: Vec<Printer>) -> Running {
+pub fn fleet(printers: Vec<Printer>) -> Running {
     simulator::start(Fleet { port: 0, printers, seed: 1 }).unwrap()
 }
 

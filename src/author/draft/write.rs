@@ -7,11 +7,11 @@ use meterpost_wire::counters::CounterKey;
 
 use super::numbers::{Candidate, Number, Parts};
 use super::{Draft, Findings};
-use crate::author::Device;
+use crate::author::{Device, is_of_nobody};
 use crate::identify::Identity;
 use crate::normalise::Datum;
 use crate::plan::Answers;
-use crate::pmd::GENERIC;
+use crate::snmp::Oid;
 
 /// Candidates for the total that are listed.
 const TOTALS_MAX: usize = 6;
@@ -264,8 +264,8 @@ fn is_read(device: &Device, key: &str) -> bool {
     let Ok(key) = CounterKey::parse(key) else { return false };
     let count = device.reading.counters.as_ref().and_then(|counters| counters.get(&key));
     count.is_some_and(|count| {
-        let by_generic = count.evidence.rule.as_ref().is_some_and(|rule| rule.starts_with(GENERIC))
-            || *device.choice.pmd.name == *GENERIC;
+        let rule = count.evidence.rule.as_deref().unwrap_or_default();
+        let by_generic = is_of_nobody(rule) || (!rule.contains(':') && is_of_nobody(&device.choice.pmd.name));
         !(by_generic && count.basis != meterpost_wire::reading::Basis::Actual)
     })
 }
@@ -328,10 +328,12 @@ fn proposals(text: &mut String, findings: &Findings, own: &[Own]) -> usize {
     let total = own.iter().find(|own| own.key.as_str() == "system.impressions").map(|own| own.value);
     let total = total.or_else(|| findings.device.count("system.impressions"));
     let of_total = findings.totals.iter().find(|candidate| Some(candidate.number.value) == total);
+    let mut listed = Vec::new();
     for parts in of_total.iter().flat_map(|candidate| &candidate.sums) {
         told += parts_of(text, parts, findings, own);
+        listed.extend(parts.iter().map(|part| &part.oid));
     }
-    told + others(text, findings, own)
+    told + others(text, findings, own, &listed)
 }
 
 /// The parts of a total, as rules to choose from.
@@ -368,7 +370,7 @@ fn by_object(findings: &Findings) -> BTreeMap<String, String> {
 }
 
 /// Numbers that could be counts of pages and that nobody reads.
-fn others(text: &mut String, findings: &Findings, own: &[Own]) -> usize {
+fn others(text: &mut String, findings: &Findings, own: &[Own], listed: &[&Oid]) -> usize {
     let most = findings.life.into_iter().chain(findings.device.count("system.impressions")).max();
     let Some(most) = most else { return 0 };
     let read = by_object(findings);
@@ -376,6 +378,7 @@ fn others(text: &mut String, findings: &Findings, own: &[Own]) -> usize {
         number.value >= 20
             && number.value <= most.saturating_mul(4)
             && !read.contains_key(&number.oid.to_string())
+            && !listed.contains(&&number.oid)
             && own.iter().all(|own| own.value != number.value)
     };
     let numbers: Vec<&Number> = findings.numbers.iter().filter(is_new).collect();
