@@ -11,6 +11,7 @@ use super::{device, print, runtime};
 use crate::author;
 use crate::cli::{Exit, Failure, Invocation, ListFormat, Pmd, Why};
 use crate::clock;
+use crate::packs::shelf::Shelf;
 use crate::pmd::{Library, Sources};
 use crate::read::{self, DeviceRead, NotRead};
 use crate::snmp::recording::{BYTES_MAX, Recording};
@@ -24,23 +25,55 @@ const NOWHERE: &str = "192.0.2.1";
 
 /// Does what was asked.
 pub fn pmd(orders: &Pmd, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let in_use = |folder: &Option<PathBuf>| InUse::of(folder.as_deref(), &invocation.places.data);
     match orders {
-        Pmd::List { format, walks, pmd_dir } => list(*format, walks.as_deref(), pmd_dir.as_deref(), out),
-        Pmd::Show { name, pmd_dir } => show(name, pmd_dir.as_deref(), out),
+        Pmd::List { format, walks, pmd_dir } => list(*format, walks.as_deref(), &in_use(pmd_dir)?, out),
+        Pmd::Show { name, pmd_dir } => show(name, &in_use(pmd_dir)?, out),
         Pmd::Packs(orders) => super::packs::perform(orders, invocation, out),
         Pmd::Lint { paths } => lint(paths, out),
-        Pmd::Why(orders) => why(orders, invocation, out),
-        Pmd::Draft { walk, out: file, pmd_dir } => draft(walk, file.as_deref(), pmd_dir.as_deref(), out),
-        Pmd::Test { paths, pmd_dir } => trial::test(paths, pmd_dir.as_deref(), out),
+        Pmd::Why(orders) => why(orders, &in_use(&orders.pmd_dir)?, invocation, out),
+        Pmd::Draft { walk, out: file, pmd_dir } => draft(walk, file.as_deref(), &in_use(pmd_dir)?, out),
+        Pmd::Test { paths, pmd_dir } => trial::test(paths, in_use(pmd_dir)?, out),
     }
 }
 
-fn list(format: ListFormat, walks: Option<&Path>, folder: Option<&Path>, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let sources = sources(folder)?;
-    let library = told(sources.library());
+/// The mapping files in use, and their texts.
+struct InUse {
+    sources: Sources,
+    library: Library,
+}
+
+impl InUse {
+    /// Those of the program, with those of a folder, else of the pack in use, before them.
+    fn of(folder: Option<&Path>, data: &Path) -> Result<Self, Failure> {
+        let mut sources = Sources::builtin();
+        let library = super::library(folder, data)?;
+        if let Some(folder) = folder {
+            sources
+                .lay_folder(folder)
+                .map_err(|error| Failure::usage(format!("cannot read `--pmd-dir {}`: {error}", folder.display())))?;
+            return Ok(Self { sources, library });
+        }
+        let shelf = Shelf::of(data);
+        let pack = shelf.current().ok().flatten().and_then(|place| shelf.load(&place).ok());
+        for (path, text) in pack.iter().flat_map(|pack| pack.files()) {
+            match path.strip_suffix(".toml") {
+                Some("words") => text.clone_into(&mut sources.words),
+                Some(name) if name.contains('/') => drop(sources.files.insert(name.to_owned(), text.to_owned())),
+                _ => {}
+            }
+        }
+        // a mapping of the program may have had its time
+        sources.files.retain(|name, _| library.get(name).is_some());
+        Ok(Self { sources, library })
+    }
+}
+
+fn list(format: ListFormat, walks: Option<&Path>, in_use: &InUse, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let InUse { sources, library } = in_use;
     let mut models = Vec::new();
     for path in walks.map(recordings).transpose()?.unwrap_or_default() {
-        match read(&mut recording(&path)?, &library)? {
+        match read(&mut recording(&path)?, library)? {
             Ok(DeviceRead { reading, choice, .. }) => {
                 let identity = reading.identity.unwrap_or_default();
                 let words = [identity.vendor, identity.model].into_iter().flatten().map(|text| text.value);
@@ -50,18 +83,17 @@ fn list(format: ListFormat, walks: Option<&Path>, folder: Option<&Path>, out: &m
             Err(error) => tracing::info!("`{}`: {error}", path.display()),
         }
     }
-    let entries = author::entries(&sources, &library, &models);
+    let entries = author::entries(sources, library, &models);
     let text = match format {
         ListFormat::Table => author::list_table(&entries),
-        ListFormat::Md => author::list_markdown(&entries, &library),
+        ListFormat::Md => author::list_markdown(&entries, library),
         ListFormat::Json => author::list_json(&entries),
     };
     print(out, &text)
 }
 
-fn show(name: &str, folder: Option<&Path>, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let sources = sources(folder)?;
-    let library = told(sources.library());
+fn show(name: &str, in_use: &InUse, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let InUse { sources, library } = in_use;
     let Some(pmd) = library.get(name) else {
         let near: Vec<String> = library
             .pmds()
@@ -74,7 +106,7 @@ fn show(name: &str, folder: Option<&Path>, out: &mut dyn Write) -> Result<Exit, 
         };
         return Err(Failure::usage(format!("there is no mapping `{name}`")).hint(hint));
     };
-    print(out, &author::show(&sources, pmd))
+    print(out, &author::show(sources, pmd))
 }
 
 fn lint(paths: &[PathBuf], out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -104,25 +136,24 @@ fn lint(paths: &[PathBuf], out: &mut dyn Write) -> Result<Exit, Failure> {
     )))
 }
 
-fn why(orders: &Why, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let sources = sources(orders.pmd_dir.as_deref())?;
-    let library = told(sources.library());
+fn why(orders: &Why, in_use: &InUse, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let InUse { sources, library } = in_use;
     let walk = Path::new(&orders.device);
     let read = if walk.is_file() {
-        read(&mut recording(walk)?, &library)?
+        read(&mut recording(walk)?, library)?
     } else if walk.extension().is_some_and(|extension| extension == "snmprec") {
-        recording(walk).map(|mut walk| read(&mut walk, &library))??
+        recording(walk).map(|mut walk| read(&mut walk, library))??
     } else {
         runtime()?.block_on(async {
             let (_network, mut session) = device::open(&orders.device, &orders.access, invocation).await?;
             let address = session.peer().ip().to_string();
-            Ok(read::device(&mut session, &library, None, &address, clock::now()).await)
+            Ok(read::device(&mut session, library, None, &address, clock::now()).await)
         })?
     };
     let read = read.map_err(|error| Failure::failed(format!("`{}`: {error}", orders.device)))?;
-    let device = author::Device::of(read, &library);
-    let Some(field) = &orders.field else { return print(out, &author::overview(&device, &library)) };
-    match author::why(&device, &sources, field) {
+    let device = author::Device::of(read, library);
+    let Some(field) = &orders.field else { return print(out, &author::overview(&device, library)) };
+    match author::why(&device, sources, field) {
         Ok(text) => print(out, &text),
         Err(unknown) => {
             let shown = unknown.known.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
@@ -134,11 +165,10 @@ fn why(orders: &Why, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
     }
 }
 
-fn draft(walk: &Path, file: Option<&Path>, folder: Option<&Path>, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let library = told(sources(folder)?.library());
+fn draft(walk: &Path, file: Option<&Path>, in_use: &InUse, out: &mut dyn Write) -> Result<Exit, Failure> {
     let recording = recording(walk)?;
     let name = walk.file_name().unwrap_or_default().to_string_lossy();
-    let draft = author::draft(&name, &recording, &library);
+    let draft = author::draft(&name, &recording, &in_use.library);
     let Some(file) = file else { return print(out, &draft.text) };
     if file.exists() {
         return Err(Failure::failed(format!("`{}` is there already", file.display()))
@@ -170,25 +200,6 @@ fn lay(sources: &mut Sources, path: &Path) -> Result<Vec<String>, Failure> {
         names = sources.lay_vendor(path).map_err(cannot)?;
     }
     Ok(names)
-}
-
-/// The texts of the program, with those of a folder before them.
-fn sources(folder: Option<&Path>) -> Result<Sources, Failure> {
-    let mut sources = Sources::builtin();
-    if let Some(folder) = folder {
-        sources
-            .lay_folder(folder)
-            .map_err(|error| Failure::usage(format!("cannot read `--pmd-dir {}`: {error}", folder.display())))?;
-    }
-    Ok(sources)
-}
-
-/// Faults of single files are told and leave the rest.
-fn told(library: Library) -> Library {
-    for fault in &library.faults {
-        tracing::warn!("{fault}");
-    }
-    library
 }
 
 /// The recordings of a folder, by name.

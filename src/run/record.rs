@@ -27,7 +27,7 @@ pub fn record(orders: &cli::Record, invocation: &Invocation, out: &mut dyn Write
     if !folder.is_dir() {
         return Err(Failure::usage(format!("`{}` is no folder to write into", folder.display())));
     }
-    let library = Library::builtin();
+    let library = super::library(None, &invocation.places.data)?;
     let stop = Stop::listen()?;
     let began = std::time::Instant::now();
     let (recorded, traffic) = runtime()?.block_on(async {

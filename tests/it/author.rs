@@ -232,7 +232,7 @@ fn why_a_number_is_what_it_is_is_told_with_every_rule() {
         "  1. acme/mfp:1 (line 15): WON with `15003`\n      { get = \"1.3.6.1.4.1.32473.1.3.1.0\", not = 0 }\n",
         "not tried, as the list had ended",
         "      let.marker_unit = `sheets`\n",
-        "  check: system.impressions 15003 = print.impressions 9200 + copy.impressions 5400\n  + fax_in.impressions 403: agrees\n",
+        "  check: system.impressions 15003 = print.impressions 9200 + copy.impressions\n  5400 + fax_in.impressions 403: agrees\n",
     ] {
         assert!(total.out.contains(part), "{part} is not in\n{}", total.out);
     }

@@ -109,6 +109,8 @@ fn the_first_help_names_every_command() {
           run      The scheduled job: read, seal, and deliver; stays and keeps the schedule unless told
                    `--once`
           pmd      Mapping files: which objects of a printer hold which number
+          record   Record a device to a file, for `pmd draft` and `pmd test`; serial numbers, names and
+                   addresses are replaced
           enroll   Take the central's address and the site's keys from an enrolment token; needs no network
           preview  Read now and print the XML that the next batch would carry, after the field policy;
                    nothing is sent or kept

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{lay, print, read, recording, recordings, sources};
+use super::{InUse, lay, print, read, recording, recordings};
 use crate::author::trial::{changes, fields, headline, misses, statements};
 use crate::author::{self, Device};
 use crate::cli::{Exit, Failure};
@@ -13,9 +13,8 @@ use crate::pmd::Library;
 use crate::read::NotRead;
 
 /// Tests all mapping files that the paths hold against all recordings.
-pub fn test(paths: &[PathBuf], folder: Option<&Path>, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let installed = sources(folder)?;
-    let mut tested = installed.clone();
+pub(super) fn test(paths: &[PathBuf], in_use: InUse, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let InUse { sources: mut tested, library: before } = in_use;
     let (mut names, mut walks) = (Vec::new(), Vec::new());
     for path in paths {
         if path.is_dir() {
@@ -33,7 +32,7 @@ pub fn test(paths: &[PathBuf], folder: Option<&Path>, out: &mut dyn Write) -> Re
     if walks.is_empty() {
         return Err(Failure::usage("no recording to read").hint("name one, `<name>.snmprec`, or a folder of them"));
     }
-    let (before, after) = (installed.library(), tested.library());
+    let after = tested.library();
     let mut tally = Tally::default();
     let faults: Vec<_> = after.faults.iter().filter(|fault| names.contains(&fault.pmd)).collect();
     for fault in &faults {
