@@ -26,7 +26,7 @@ use meterpost_wire::seal;
 use crate::accept::{self, Look, Standing, Submission};
 use crate::store::{Incoming, Item, Mail, NewHeld, SiteKeys, Store, StoreError, Taken};
 
-/// Bytes of a file or message that is read; a larger one is told and stays where it is.
+/// Bytes of a file or message that is read; a larger one is read one byte further, and is no batch.
 pub const PIECE_MAX: usize = mail::MESSAGE_MAX;
 
 /// Pieces that are stored in one transaction.
@@ -40,7 +40,7 @@ pub const GROUP_BYTES_MAX: usize = 4 << 20;
 pub struct Piece {
     /// What people call it.
     pub name: String,
-    /// All of it, at most [`PIECE_MAX`].
+    /// All of it, cut one byte above [`PIECE_MAX`].
     pub bytes: Vec<u8>,
     /// Where it lies, when it is a message of an IMAP mailbox.
     pub mail: Option<MailPlace>,
@@ -91,8 +91,8 @@ pub enum Outcome {
     },
     /// It is a message, and no batch is in it.
     Without(Without),
-    /// There is no room for it in the quarantine: it stays where it is.
-    NoRoom(String),
+    /// It could be neither stored nor kept: it stays where it is.
+    Left(String),
 }
 
 /// What an import did, all pieces together.
@@ -141,7 +141,7 @@ impl Summary {
             Outcome::Without(Without::Bounce) => self.bounces += 1,
             Outcome::Without(Without::AutoReply) => self.auto_replies += 1,
             Outcome::Without(_) => self.without += 1,
-            Outcome::NoRoom(_) => self.left += 1,
+            Outcome::Left(_) => self.left += 1,
         }
     }
 
@@ -177,8 +177,25 @@ enum Contents {
     Without(Without),
 }
 
-/// Takes in a group of pieces in one transaction. An error means that nothing of it was stored, and all may be brought again.
+/// Takes in a group of pieces in one transaction. Where something in it breaks the program or the store, each is taken alone,
+/// and only that one is left. An error means that nothing more can be stored now, and all may be brought again.
 pub async fn take_in(store: &Store, pieces: Vec<Piece>, now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+    let error = match take_group(store, pieces.clone(), now).await {
+        Err(error @ StoreError::Broken(_)) if pieces.len() > 1 => error,
+        done => return done,
+    };
+    let mut outcomes = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        outcomes.push(match take_group(store, vec![piece], now).await {
+            Ok(outcome) => outcome.into_iter().next().unwrap_or_else(|| Outcome::Left(error.to_string())),
+            Err(StoreError::Broken(why)) => Outcome::Left(why),
+            Err(error) => return Err(error),
+        });
+    }
+    if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Left(_))) { Err(error) } else { Ok(outcomes) }
+}
+
+async fn take_group(store: &Store, pieces: Vec<Piece>, now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
     let mut keys = Keys::default();
     let (mut incoming, mut looks) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -244,7 +261,7 @@ fn outcome(without: Option<Without>, reasons: Vec<String>, taken: Vec<Taken>) ->
             Taken::Held => held.push(reason),
             Taken::Conflict(why) => held.push(format!("batch-conflict: {why}")),
             Taken::Full(why) => {
-                return Outcome::NoRoom(format!(
+                return Outcome::Left(format!(
                     "the quarantine is full, so it stays where it is: {}",
                     why.map_or(reason, |why| format!("batch-conflict: {why}"))
                 ));
@@ -264,6 +281,9 @@ fn word(without: Without) -> &'static str {
 
 /// A token alone, or a message that may hold some. What is neither is taken for a token that does not open.
 fn contents(bytes: &[u8]) -> Contents {
+    if bytes.len() > PIECE_MAX {
+        return Contents::Without(Without::TooLarge);
+    }
     let token = mail::stripped(bytes);
     if is_like_a_token(&token) || !is_like_a_message(bytes) {
         return Contents::Tokens(vec![token]);

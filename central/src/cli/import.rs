@@ -81,7 +81,7 @@ fn tell(bar: &ProgressBar, name: &str, what: Result<&Outcome, &str>) {
         Ok(Outcome::Stored { .. }) => None,
         Ok(Outcome::Held { reasons, .. }) => Some(format!("`{name}`: kept in quarantine: {}", reasons.join("; "))),
         Ok(Outcome::Without(without)) => Some(format!("`{name}`: no batch: {without}")),
-        Ok(Outcome::NoRoom(why)) => Some(format!("`{name}`: {why}")),
+        Ok(Outcome::Left(why)) => Some(format!("`{name}`: {why}")),
         Err(why) => Some(format!("`{name}`: {why}")),
     };
     if let Some(line) = line {

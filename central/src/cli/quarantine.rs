@@ -165,7 +165,7 @@ async fn reimport(store: &Store, items: &[String]) -> Result<Done, CommandError>
                 left += 1;
                 eprintln!("warning: {number} stays in quarantine: {}", reasons.join("; "));
             }
-            Some(Outcome::Without(_) | Outcome::NoRoom(_)) => left += 1,
+            Some(Outcome::Without(_) | Outcome::Left(_)) => left += 1,
         }
     }
     if taken > 0 {

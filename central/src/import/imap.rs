@@ -91,7 +91,7 @@ pub fn log(name: &str, what: Result<&Outcome, &str>) {
         Ok(Outcome::Stored { new, before }) => tracing::info!(name, new, before, "imported"),
         Ok(Outcome::Held { reasons, .. }) => tracing::warn!(name, ?reasons, "kept in quarantine"),
         Ok(Outcome::Without(without)) => tracing::info!(name, %without, "no batch"),
-        Ok(Outcome::NoRoom(why)) => tracing::error!(name, why, "not imported"),
+        Ok(Outcome::Left(why)) => tracing::error!(name, why, "not imported"),
         Err(why) => tracing::warn!(name, why, "not imported"),
     }
 }
@@ -224,7 +224,7 @@ impl Work<'_, '_> {
             match outcome {
                 Outcome::Stored { .. } => verdicts.push((uid, Verdict::Processed)),
                 Outcome::Held { .. } | Outcome::Without(_) => verdicts.push((uid, Verdict::Rejected)),
-                Outcome::NoRoom(_) => {}
+                Outcome::Left(_) => {}
             }
         }
         Ok(())

@@ -138,36 +138,32 @@ fn read(mut reader: impl BufRead, name: &str, after: After, take: &mut Taker<'_>
         }
         for (number, message) in (1_u64..).zip(Mbox::new(reader)) {
             let name = format!("{name} message {number}");
-            let piece = message.map_err(|error| error.to_string()).and_then(|bytes| sized(&name, bytes));
-            let piece = piece.map_err(|why| Unread { name, why });
-            take(Found { piece, after: after.clone() })?;
+            match message {
+                Ok(bytes) => take(Found { piece: Ok(piece(&name, bytes)), after: After::Leave })?,
+                Err(error) => take(unread(name, error.to_string()))?,
+            }
         }
         return ControlFlow::Continue(());
     }
     let mut bytes = Vec::new();
-    let whole = reader.by_ref().take(PIECE_MAX as u64 + 1).read_to_end(&mut bytes);
-    let piece = whole.map_err(|error| error.to_string()).and_then(|_| sized(name, bytes));
-    match piece {
-        Ok(piece) => take(Found { piece: Ok(piece), after }),
-        Err(why) => take(unread(name.to_owned(), why)),
+    match reader.by_ref().take(PIECE_MAX as u64 + 1).read_to_end(&mut bytes) {
+        Ok(_) => take(Found { piece: Ok(piece(name, bytes)), after }),
+        Err(error) => take(unread(name.to_owned(), error.to_string())),
     }
 }
 
 /// The one message of a file that is to be moved: with several in it, nothing says when all of them are stored.
 fn alone(mut messages: Mbox<impl BufRead>, name: &str, after: After) -> Found {
     let piece = match (messages.next(), messages.next()) {
-        (Some(Ok(bytes)), None) => sized(name, bytes),
+        (Some(Ok(bytes)), None) => Ok(piece(name, bytes)),
         (Some(Err(error)), _) | (_, Some(Err(error))) => Err(error.to_string()),
         _ => Err("several messages are in it: give it to `import`".to_owned()),
     };
     Found { piece: piece.map_err(|why| Unread { name: name.to_owned(), why }), after }
 }
 
-fn sized(name: &str, bytes: Vec<u8>) -> Result<Piece, String> {
-    if bytes.len() > PIECE_MAX {
-        return Err("it is longer than 4 MiB: no batch is".to_owned());
-    }
-    Ok(Piece { name: name.to_owned(), bytes, mail: None })
+fn piece(name: &str, bytes: Vec<u8>) -> Piece {
+    Piece { name: name.to_owned(), bytes, mail: None }
 }
 
 /// A directory with `new` and `cur`, as mail servers deliver into.
@@ -184,7 +180,7 @@ pub fn is_passed_over(path: &Path) -> bool {
 impl After {
     /// Does it, now that everything in the file is stored or kept; where there was no room, nothing.
     pub fn settle(&self, outcome: &Outcome) -> io::Result<()> {
-        if matches!(outcome, Outcome::NoRoom(_)) {
+        if matches!(outcome, Outcome::Left(_)) {
             return Ok(());
         }
         match self {

@@ -161,11 +161,11 @@ fn what_is_no_batch_is_kept_with_its_bytes_and_the_rest_goes_on() {
     bed.write("7.eml", "Subject: Away\nAuto-Submitted: auto-replied\n\nback on Monday\n");
     bed.write("8.jwe", vec![b'x'; (4 << 20) + 1]);
     bed.write("9.jwe", token(&bed.site, 2));
-    let told = bed.import(&[&bed.all()], 3, "8.jwe`: it is longer than 4 MiB: no batch is");
+    let told = bed.import(&[&bed.all()], 3, "8.jwe`: no batch: it is longer than 4 MiB");
     assert_eq!(
         told,
         "9 files and messages: 2 new batches, 3 in quarantine, 1 delivery report, 1 automatic reply, \
-         1 without a batch, 1 left where it is\n"
+         2 without a batch\n"
     );
     let list = check(bed.dir.path(), &["quarantine", "list"], 0, "");
     for line in
@@ -349,4 +349,36 @@ fn imports_at_the_same_time_keep_one_of_each_batch() {
     }
     assert_eq!(bed.counted("SELECT count(*) FROM batch"), 59);
     assert_eq!(bed.counted("SELECT count(*) FROM reading"), 59);
+}
+
+#[test]
+fn an_import_that_is_killed_anywhere_loses_and_doubles_nothing() {
+    const MESSAGES: u64 = 400;
+    let bed = Bed::new();
+    for sequence in 1..=MESSAGES {
+        let batch = bed.site.batch(sequence, vec![]);
+        let message = format!("Content-Type: application/jose\n\n{}\n", bed.site.seal(&batch));
+        bed.write(&format!("new/{sequence}.host"), message);
+    }
+    fs::create_dir_all(bed.path("cur")).expect("made");
+    let listed = |folder: &str| fs::read_dir(bed.path(folder)).expect("there").count() as i64;
+    let mut random = 0x6d65_7465_u64;
+    let mut stored = Vec::new();
+    for _ in 0..20 {
+        let mut import = command(bed.dir.path(), &["import", bed.all().to_str().expect("text")])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(std::time::Duration::from_millis((random >> 33) % 120));
+        import.kill().expect("killed");
+        import.wait().expect("gone");
+        let there = bed.counted("SELECT count(*) FROM batch");
+        assert!(listed("cur") <= there, "moved before it was stored");
+        stored.push(there);
+    }
+    bed.import(&[&bed.all()], 0, "");
+    assert_eq!(bed.counted("SELECT count(*) FROM batch"), MESSAGES as i64, "after {stored:?}");
+    assert_eq!((listed("new"), listed("cur")), (0, MESSAGES as i64), "after {stored:?}");
+    check(bed.dir.path(), &["check"], 0, "");
 }
