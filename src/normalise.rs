@@ -5,6 +5,7 @@
 //! toners, laying a vendor's percentages over Printer-MIB rows, checks of parts against totals, the state of the device.
 
 pub mod datum;
+mod doubt;
 pub mod eval;
 mod kind;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use crate::identify::{self, Identity};
 use crate::plan::Answers;
 use crate::pmd::rule::Check;
 use crate::pmd::words::Words;
-use crate::pmd::{GENERIC, Pmd};
+use crate::pmd::{GENERIC, Pmd, UNKNOWN};
 use crate::snmp::Oid;
 pub use datum::{Datum, Lost};
 use eval::{Evaluator, Kind, Won, kind_of};
@@ -149,7 +150,7 @@ fn evaluated(eval: &Evaluator<'_>, identity: &Identity, answers: &Answers, subje
     let unanswered = subject.cut_short || answers.has_silent();
     let outcome = match unanswered {
         true => Outcome::Partial,
-        false if *pmd.name == *GENERIC => Outcome::Unmapped,
+        false if [GENERIC, UNKNOWN].contains(&&*pmd.name) => Outcome::Unmapped,
         false => Outcome::Complete,
     };
     gaps.truncate(GAPS_MAX);

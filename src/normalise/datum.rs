@@ -291,7 +291,8 @@ fn bcd(datum: &Datum) -> Option<i64> {
 
 fn mac(datum: &Datum) -> Option<String> {
     let Datum::Bytes(bytes) = datum else { return None };
-    if bytes.len() != 6 || bytes.iter().all(|byte| *byte == 0) {
+    // an address of a group (the lowest bit of the first byte) is nobody's own
+    if bytes.len() != 6 || bytes.iter().all(|byte| *byte == 0) || bytes[0] & 1 == 1 {
         return None;
     }
     Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"))

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::datum::{Datum, Lost};
+use super::doubt::{outdone, worse};
 pub use super::kind::{Kind, kind_of};
 use super::text::Charset;
 use super::trace::{Asked, Fate, Trace, Tracing, Tried, Winner};
@@ -220,56 +221,63 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The first rule that gives a value.
+    /// The first rule that gives a value. One that no device has proven takes the place of no proven one behind it, save of what
+    /// only stands in.
     fn first(&self, rules: &[Arc<Rule>], kind: Kind, asked: Asked<'_>) -> First {
         let row = asked.row();
         let mut tried = Vec::new();
         let all = self.tracing == Tracing::Everything;
         let mut keep = |rule: &Rule, oids: &[Oid], fate: Fate| {
-            tried.push(Tried { rule: self.rule_name(&rule.origin), oids: oids.to_vec(), fate });
+            if all {
+                tried.push(Tried { rule: self.rule_name(&rule.origin), oids: oids.to_vec(), fate });
+            }
         };
         let mut first: First = Err(None);
+        let mut unproven: Option<Won> = None;
         let mut stopped = false;
         // what only got no answer is there: no worse rule may stand in, save for a text of a row
         let strict = row.is_none() || kind != Kind::Text;
         for rule in rules {
-            if first.is_ok() || stopped {
-                if !all {
-                    break;
-                }
+            if first.is_ok() || stopped || (unproven.is_some() && (rule.unverified || rule.derived)) {
                 keep(rule, &[], Fate::NotReached);
                 continue;
             }
-            if let Some(passed) = self.passed_over(rule, row) {
-                stopped |= strict && matches!(passed, Lost::NoAnswer(_));
-                if all {
-                    keep(rule, &[], Fate::Lost(passed.clone()));
+            let lost = match self.passed_over(rule, row) {
+                Some(passed) => passed,
+                None if matches!(rule.source, Source::Stop) => {
+                    stopped = true;
+                    continue;
                 }
-                first = first.map_err(|worst| worse(worst, passed));
-                continue;
-            }
-            if matches!(rule.source, Source::Stop) {
-                stopped = true;
-                continue;
-            }
-            match self.value(rule, kind, row) {
-                Ok((list, oids)) => {
-                    let won = self.won(rule, list, oids);
-                    if all {
-                        keep(rule, &won.oids, Fate::Won(won.value.shown(self.charset)));
-                    } else {
-                        self.winners.borrow_mut().push(asked.winner(&won.oids));
+                None => match self.value(rule, kind, row) {
+                    Ok((list, oids)) => {
+                        let won = self.won(rule, list, oids);
+                        let is_better = unproven.is_none() || !(won.unverified || won.derived);
+                        if all {
+                            let shown = won.value.shown(self.charset);
+                            keep(rule, &won.oids, if is_better { Fate::Won(shown) } else { Fate::NotReached });
+                        }
+                        match won.unverified {
+                            true => drop(unproven.get_or_insert(won)),
+                            false if is_better => first = Ok(won),
+                            false => {}
+                        }
+                        continue;
                     }
-                    first = Ok(won);
-                }
-                Err(lost) => {
-                    stopped |= strict && matches!(lost, Lost::NoAnswer(_));
-                    if all {
-                        keep(rule, &[], Fate::Lost(lost.clone()));
-                    }
-                    first = first.map_err(|worst| worse(worst, lost));
-                }
+                    Err(lost) => lost,
+                },
+            };
+            if strict && matches!(lost, Lost::NoAnswer(_)) {
+                (stopped, unproven) = (true, None);
             }
+            keep(rule, &[], Fate::Lost(lost.clone()));
+            first = first.map_err(|worst| worse(worst, lost));
+        }
+        if let (Err(_), Some(won)) = (&first, unproven) {
+            first = Ok(won);
+        }
+        outdone(&mut tried);
+        if let (Ok(won), false) = (&first, all) {
+            self.winners.borrow_mut().push(asked.winner(&won.oids));
         }
         if !tried.is_empty() {
             self.trace.borrow_mut().fields.insert(asked.key(), tried);
@@ -284,8 +292,8 @@ impl<'a> Evaluator<'a> {
             Some(Unit::Field(field)) => self.field(field, Kind::Any).map(|won| won.value.text(self.charset)),
             None => None,
         };
-        let rule_of = Some(rule.origin.clone());
-        Won { value, list, oids, rule: rule_of, derived: rule.derived, unverified: rule.unverified, unit }
+        let (derived, unverified) = self.doubt(rule);
+        Won { value, list, oids, rule: Some(rule.origin.clone()), derived, unverified, unit }
     }
 
     /// Words for a person, where one wants to know; the loss of a rule that is not for this device goes without.
@@ -527,7 +535,7 @@ impl<'a> Evaluator<'a> {
         for filter in filters {
             let at = filter.arcs.map_or(index, |arcs| &index[..arcs.min(index.len())]);
             match self.read(filter.column.arcs(), at, context) {
-                Ok((datum, _)) if !datum.passes(&filter.test, self.charset) => return Some(false),
+                Ok((datum, _)) if !filter.holds(&datum, self.charset) => return Some(false),
                 Err(Lost::NoAnswer(_)) => known = false,
                 Err(_) if !filter.or_absent => return Some(false),
                 _ => {}
@@ -564,21 +572,6 @@ impl<'a> Evaluator<'a> {
             Some(total) if any => Ok((vec![whole(total)], oids)),
             _ => Err(Lost::NotSupported(self.worded(|| "no term has a value".to_owned()))),
         }
-    }
-}
-
-/// Of what happened to the rules of a field, what its gap tells; that a rule was passed over is nothing to tell.
-fn worse(before: Option<Lost>, now: Lost) -> Option<Lost> {
-    let rank = |lost: &Lost| match lost {
-        Lost::NoAnswer(_) => 3,
-        Lost::Rejected(_) => 2,
-        Lost::NotSupported(_) => 1,
-        Lost::PassedOver(_) => 0,
-    };
-    match before {
-        Some(before) if rank(&before) > rank(&now) => Some(before),
-        before if rank(&now) == 0 => before,
-        _ => Some(now),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::snmp::recording::Recording;
 
 use super::{Subject, Trace, explain};
 
+mod billing;
 mod supplies;
 
 const WORDS: &str = include_str!("../../pmd/words.toml");

@@ -236,6 +236,12 @@ pub struct RawWhere {
     pub column: Option<Spanned<RawColumn>>,
     /// How many numbers of the row's index are that column's index.
     pub arcs: Option<Spanned<i64>>,
+    /// `hex`.
+    pub decode: Option<Spanned<String>>,
+    /// Patterns to remove.
+    pub cut: Option<Spanned<Many<String>>>,
+    /// A word list.
+    pub words: Option<Spanned<String>>,
     /// The cell is one of these.
     pub is: Option<Spanned<Many<Scalar>>>,
     /// The cell is none of these.

@@ -186,6 +186,8 @@ pub struct Filter {
     pub column: Oid,
     /// So many arcs of the row's index are that column's index; `None`: all.
     pub arcs: Option<usize>,
+    /// What is done to the cell before it is looked at; what does not fit it is left out.
+    pub steps: Vec<Step>,
     /// What the cell must be.
     pub test: Test,
     /// A row without the cell passes too.

@@ -185,8 +185,13 @@ impl Resolver<'_> {
                         return None;
                     }
                 };
+                let mut steps = Vec::new();
+                steps.extend(self.word(raw.decode.as_ref(), "decode", &["hex"]).map(|_| Step::Hex));
+                steps.extend(raw.cut.as_ref().map(|cut| self.cut(cut)));
+                steps.extend(raw.words.as_ref().and_then(|list| self.word_list(list)));
                 Some(Filter {
                     column,
+                    steps,
                     arcs: raw.arcs.as_ref().map(|n| usize::try_from(*n.get_ref()).unwrap_or(0)),
                     test,
                     or_absent: raw.or_absent.as_ref().is_some_and(|b| *b.get_ref()),
@@ -248,18 +253,9 @@ impl Resolver<'_> {
             steps.push(Step::Match(pattern));
         }
         if let Some(cut) = &raw.cut {
-            let list = cut.get_ref().list().into_iter();
-            steps.push(Step::Cut(list.filter_map(|text| self.pattern(&Spanned::new(cut.span(), text))).collect()));
+            steps.push(self.cut(cut));
         }
-        if let Some(list) = &raw.words {
-            match self.words.list(list.get_ref()) {
-                Some(list) => steps.push(Step::Words(list.clone())),
-                None => {
-                    let known = self.words.names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");
-                    self.fault(list.span(), format!("`{}` is no word list: {known} are", list.get_ref()));
-                }
-            }
-        }
+        steps.extend(raw.words.as_ref().and_then(|list| self.word_list(list)));
         if let Some(labels) = &raw.labels {
             match LABELS.iter().find(|(name, _)| name == labels.get_ref()) {
                 Some((_, table)) => steps.push(Step::Labels(*table)),
@@ -280,6 +276,20 @@ impl Resolver<'_> {
             }
         }
         steps
+    }
+
+    fn cut(&mut self, cut: &Spanned<Many<String>>) -> Step {
+        let list = cut.get_ref().list().into_iter();
+        Step::Cut(list.filter_map(|text| self.pattern(&Spanned::new(cut.span(), text))).collect())
+    }
+
+    fn word_list(&mut self, list: &Spanned<String>) -> Option<Step> {
+        if let Some(list) = self.words.list(list.get_ref()) {
+            return Some(Step::Words(list.clone()));
+        }
+        let known = self.words.names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");
+        self.fault(list.span(), format!("`{}` is no word list: {known} are", list.get_ref()));
+        None
     }
 
     fn validity(&mut self, raw: &RawRule) -> Vec<Validity> {
