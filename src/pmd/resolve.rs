@@ -13,7 +13,7 @@ use meterpost_wire::counters::CounterKey;
 use toml::Spanned;
 
 use super::raw::{RawFault, RawField, RawPmd, RawRule, RawSet, SECTIONS, SETS};
-use super::rule::{Check, RowSet, Rule};
+use super::rule::{Check, RowSet, Rule, Source};
 use super::words::Words;
 use super::{Match, Pmd};
 use crate::plan;
@@ -90,7 +90,11 @@ pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words, prov
     // what this file says comes first, what it extends behind it
     if let Some(base) = base {
         for (name, rules) in &base.fields {
-            fields.entry(name.clone()).or_default().extend(rules.iter().cloned());
+            let own = fields.entry(name.clone()).or_default();
+            own.extend(rules.iter().cloned());
+            if name.starts_with("identity.") || name.starts_with("network.") {
+                proven_first(own);
+            }
         }
         checks.extend(
             base.checks.iter().filter(|c| raw.checks.iter().all(|own| !names(own.total.as_ref(), &c.total))).cloned(),
@@ -121,6 +125,13 @@ pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words, prov
     faults.sort_by_key(|fault| fault.at.start);
     faults.dedup();
     (pmd, faults)
+}
+
+/// Who a device is: what no device has proven is tried behind all that one has, also behind that of an extended file. Counters
+/// keep their order, since what an extended file has for them only stands in.
+fn proven_first(rules: &mut [Arc<Rule>]) {
+    let end = rules.iter().position(|rule| matches!(rule.source, Source::Stop)).unwrap_or(rules.len());
+    rules[..end].sort_by_key(|rule| rule.unverified);
 }
 
 fn names(name: Option<&Spanned<String>>, total: &str) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use meterpost::pmd::rule::{Rule, Source};
 use meterpost::pmd::{GENERIC, Library};
 
 use crate::walks;
@@ -62,6 +63,28 @@ fn every_file_is_used_by_a_hand_made_device_or_by_one_that_extends_it() {
     let unused: Vec<String> =
         library.pmds().map(|pmd| pmd.name.to_string()).filter(|name| !used.contains(name)).collect();
     assert!(unused.is_empty(), "no recording in tests/walks uses {unused:?}");
+}
+
+fn shown(rule: &Rule) -> String {
+    format!("{:?} {:?} {:?}", rule.source, rule.steps, rule.when)
+}
+
+/// The first valid rule wins, so what no device has proven stands behind what one has. Only what stands in for a counter,
+/// computed from something else, gives way to a maker's own that is unverified.
+#[test]
+fn no_unverified_rule_stands_before_a_proven_one() {
+    for pmd in Library::builtin().pmds() {
+        for (field, rules) in &pmd.fields {
+            let ends = rules.iter().position(|rule| matches!(rule.source, Source::Stop)).unwrap_or(rules.len());
+            let rules = &rules[..ends];
+            let first = rules.iter().position(|rule| rule.unverified && rule.when.is_empty()).unwrap_or(ends);
+            // what an extended file says again was tried already
+            let is_new = |rule: &Rule| rules[..first].iter().all(|tried| shown(tried) != shown(rule));
+            let proven = rules[first..].iter().find(|rule| !rule.unverified && !rule.derived && is_new(rule));
+            let proven = proven.map(|rule| (&rule.origin.pmd, rule.origin.number));
+            assert_eq!(proven, None, "{}: `{field}`", pmd.name);
+        }
+    }
 }
 
 /// Two files for one beginning of sysObjectID: patterns must tell them apart, and no recording may fit both alike.
