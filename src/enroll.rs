@@ -86,6 +86,11 @@ pub fn take(tx: &Tx<'_>, keyring: &Keyring, token: &Enrolment, now: Timestamp) -
     Ok(Taken { again, next_sequence: outbox::next_sequence(tx)? })
 }
 
+/// Whether a token was ever taken here, for whatever machine key.
+pub fn has_token(tx: &Tx<'_>) -> Result<bool, StoreError> {
+    Ok(tx.secret(ENROLMENT)?.is_some())
+}
+
 /// What was taken, and the keys that follow; `None` before the first token, or when the machine key is another.
 pub fn enrolled(tx: &Tx<'_>, keyring: &Keyring) -> Result<Option<(Enrolment, SiteKeys)>, StoreError> {
     let Some(token) = opened(tx, keyring, ENROLMENT)? else { return Ok(None) };

@@ -30,7 +30,9 @@
 //!
 //! The outbox does not know what is inside a batch: tokens are opaque bytes to it, and items are named by sequence.
 
+pub mod age;
 mod backlog;
+pub mod cap;
 mod number;
 
 use jiff::Timestamp;
@@ -39,7 +41,7 @@ use rusqlite::Row;
 use sha2::{Digest, Sha256};
 
 pub use backlog::Backlog;
-pub use number::{Slot, heed, jump_to, next_sequence, slot};
+pub use number::{Slot, go_on_after_damage, heed, jump_to, next_sequence, slot};
 
 use crate::store::{StoreError, Tx};
 

@@ -15,6 +15,7 @@ mod record;
 mod scan;
 mod send;
 mod signal;
+mod status;
 mod world;
 
 use std::io::{self, Write};
@@ -43,6 +44,10 @@ pub fn perform(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fai
         Command::Outbox(Outbox::Receipt(sequence)) => queue::receipt(places, *sequence, out),
         Command::Outbox(Outbox::Send) => once::send(invocation, out),
         Command::Outbox(Outbox::Resend(from, to)) => queue::resend(places, *from, *to, out),
+        Command::Outbox(Outbox::ResendCode(code)) => queue::resend_code(places, code, out),
+        Command::Outbox(Outbox::Export(directory)) => once::export(invocation, directory, out),
+        Command::Outbox(Outbox::Age) => queue::age(places, out),
+        Command::Status => status::status(invocation, out),
         Command::Outbox(Outbox::Delete(sequence)) => queue::delete(places, *sequence, out),
         Command::Outbox(Outbox::Check) => queue::check(places, out),
         Command::Open { file, key } => queue::open(places, file, key, out),

@@ -5,14 +5,15 @@ mod seal;
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{ContentKey, Kid};
 use meterpost_wire::receipt::{Submitted, verify_receipt, verify_refusal};
 
-pub use seal::{Gathered, Sealer, Summary, Terms};
+pub use seal::{Gathered, Sealer, Summary, Terms, percent};
 
 use crate::batch::SweepEnd;
+use crate::clock;
 use crate::deliver::http::{BadChannel, Via};
 use crate::deliver::soap::{self, Soap};
 use crate::deliver::{self, Channel, Hurry, Pace, Report};
@@ -21,7 +22,7 @@ use crate::keyring::{KeyFileError, Keyring, SiteKeys};
 use crate::memory::{self, Known};
 use crate::open::{self, NotOpened, OpenedBatch};
 use crate::outbox::{self, Event, Item, OutboxError, Outcome, Rest, State, Tally};
-use crate::store::{Half, LockError, RunLock, Store, StoreError, ballast};
+use crate::store::{Half, LockError, RunLock, Store, StoreError, ballast, salvage};
 
 /// Where a site lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl Site {
     /// Opens the data directory, which is made at first use. Rows that are sealed under a machine key which is missing or
     /// another one: refused, with a text that names the file.
     pub fn open(paths: &Paths) -> Result<Self, SiteError> {
-        Self::with_store(Store::open(&paths.data_dir)?, &paths.key_file)
+        Self::with_store(open_or_salvage(&paths.data_dir)?, &paths.key_file)
     }
 
     /// The same with a store that is open already.
@@ -147,7 +148,7 @@ impl Site {
     pub fn enroll(paths: &Paths, token: &str, now: Timestamp) -> Result<(Self, Taken), SiteError> {
         let token = Enrolment::parse(token).map_err(EnrollError::from)?;
         refuse_key_beside_the_data(&paths.key_file, &paths.data_dir)?;
-        let store = Store::open(&paths.data_dir)?;
+        let store = open_or_salvage(&paths.data_dir)?;
         let sealed = store.read(|tx| tx.has_sealed_rows())?;
         let (keyring, lost) = match Keyring::read(&paths.key_file)? {
             Some(keyring) if sealed && store.read(|tx| enroll::enrolled(tx, &keyring))?.is_none() => {
@@ -267,6 +268,40 @@ impl Site {
         Ok(self.store.write(|tx| outbox::retry(tx, sequence, now))?)
     }
 
+    /// A person sends again what somebody at the central asked for: what is here waits, what is not becomes a void. Gives the
+    /// numbers that wait now.
+    pub fn resend(&self, ranges: &[(u64, u64)], now: Timestamp) -> Result<Vec<u64>, SiteError> {
+        Ok(self.store.write(|tx| {
+            let asked = |sequence: u64| ranges.iter().any(|(from, to)| (*from..=*to).contains(&sequence));
+            let here: Vec<u64> =
+                outbox::list(tx)?.iter().map(|item| item.sequence).filter(|sequence| asked(*sequence)).collect();
+            outbox::heed(tx, ranges, None, now)?;
+            here.iter().try_for_each(|sequence| outbox::retry(tx, *sequence, now))?;
+            Ok::<_, OutboxError>(here)
+        })?)
+    }
+
+    /// Whether a sweep that begins now is sealed as the queue stands (`cap`). One that is not is counted, and the next batch's
+    /// health says how many there were.
+    pub fn admits_sweep(&self, queue_bytes_max: u64, now: &Zoned) -> Result<bool, SiteError> {
+        Ok(self.store.write(|tx| seal::admits_sweep(tx, queue_bytes_max, now))?)
+    }
+
+    /// The rest of one channel, if it rests.
+    pub fn rest(&self, channel: &str) -> Result<Option<Rest>, SiteError> {
+        Ok(self.store.read(|tx| outbox::rest(tx, channel))?)
+    }
+
+    /// Own clock minus the central's, at the last verified answer.
+    pub fn clock_skew(&self) -> Result<Option<i64>, SiteError> {
+        Ok(self.store.read(outbox::clock_skew)?)
+    }
+
+    /// The number that the next batch gets.
+    pub fn next_sequence(&self) -> Result<u64, SiteError> {
+        Ok(self.store.read(outbox::next_sequence)?)
+    }
+
     /// A person ends an item; what the central never acknowledged becomes a void.
     ///
     /// Gives where it stood.
@@ -380,6 +415,42 @@ impl Site {
             self.store.read(|tx| Ok::<_, StoreError>((outbox::next_due(tx)?, outbox::rested(tx, channels)?)))?;
         Ok(due.map(|due| rested.map_or(due, |rested| due.max(rested.due_at))))
     }
+}
+
+/// The store; one that is damaged is moved aside and what can be read of it is saved, unless another run has it open.
+fn open_or_salvage(directory: &Path) -> Result<Store, StoreError> {
+    let damaged = match Store::open(directory) {
+        Err(StoreError::Damaged(how)) => how,
+        opened => return opened,
+    };
+    // whoever reads, seals or sends right now holds one of these; a daemon between its passes has nothing open
+    let locks = [Half::Gathering, Half::Delivering].map(|half| RunLock::take(directory, half));
+    if locks.iter().any(Result::is_err) {
+        return Err(StoreError::Damaged(damaged));
+    }
+    // another process may have been first
+    if let Ok(store) = Store::open(directory) {
+        return Ok(store);
+    }
+    let now = clock::now();
+    let aside = salvage::aside(now.as_second());
+    let (store, rows) = salvage::salvage(directory, &aside.to_string_lossy())?;
+    let kept = salvage::kept_sequence(directory);
+    let next = store.write(|tx| {
+        if !enroll::has_token(tx)? {
+            // without it the machine key cannot be told from another one: the devices are learned again
+            tx.forget_sealed_rows()?;
+        }
+        let next = outbox::go_on_after_damage(tx, kept, now)?;
+        let text = format!("the store was damaged; {rows} rows were saved, numbers go on at {next}");
+        outbox::note(tx, &Event { at: now, code: "store-damaged".to_owned(), text })?;
+        Ok::<_, StoreError>(next)
+    })?;
+    tracing::error!(
+        "the store was damaged ({damaged}); it lies in `{}`, {rows} rows were saved, numbers go on at {next}",
+        aside.display()
+    );
+    Ok(store)
 }
 
 /// Whoever takes a copy of the directory must not have the key to it.

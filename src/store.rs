@@ -7,7 +7,8 @@
 //!   works on numbers that the other one is changing.
 //! - On a full disk the ballast is given up and the write done again; without one it fails whole with
 //!   [`StoreError::Full`]. Nothing that was stored is lost.
-//! - A file that fails `quick_check` at start is left as it is and refused.
+//! - A file that fails `quick_check` at start is left as it is and refused; [`salvage`] moves it aside and saves what can be
+//!   read, which `site` does when nobody else has it open.
 //!
 //! # What is assumed
 //! A local disk that keeps what it has synced, and a file system with working locks: known network file systems are
@@ -16,6 +17,7 @@
 //! Tables are made by numbered steps that are added and never edited. No SQLite type leaves `store`, `memory` and `outbox`.
 
 pub mod ballast;
+pub mod salvage;
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -70,7 +72,7 @@ pub enum StoreError {
     Full,
     /// Stop: the file is broken. It was not touched.
     #[error(
-        "`{FILE}` is damaged ({0}); keep it with its `-wal` and `-shm`, and let a person look before anything else writes there"
+        "`{FILE}` is damaged ({0}); it was not touched, because another run has it open: end that one, and what can be read is saved"
     )]
     Damaged(String),
     /// Stop: the place or the file is not for us. The text says what was found and what would be right.

@@ -113,6 +113,9 @@ enum Verb {
     /// Read now and print the XML that the next batch would carry, after the field policy; nothing is sent or kept
     #[command(after_help = "Example: meterpost preview | less")]
     Preview,
+    /// How the queue and its channels stand, and what to look at
+    #[command(after_help = "Example: meterpost status")]
+    Status,
     /// Look into the queue of sealed batches and act on it
     #[command(subcommand, arg_required_else_help = true, after_help = "Example: meterpost outbox list")]
     Outbox(OutboxVerb),
@@ -221,11 +224,13 @@ enum OutboxVerb {
     #[command(after_help = "Example: meterpost outbox send")]
     Send,
     /// Let batches wait for delivery once more, whatever became of them before
-    #[command(after_help = "Examples:\n  meterpost outbox resend 38..40\n  meterpost outbox resend 41")]
+    #[command(
+        after_help = "Examples:\n  meterpost outbox resend 38..40\n  meterpost outbox resend 41\n  meterpost outbox resend C162-SC62"
+    )]
     Resend {
-        /// The first and the last sequence, both included
-        #[arg(value_name = "A..B", value_parser = range)]
-        range: (u64, u64),
+        /// The first and the last sequence, both included; or the re-send code that the central printed
+        #[arg(value_name = "A..B|CODE", value_parser = asked_again)]
+        again: Outbox,
     },
     /// Let a batch that was set aside wait for delivery once more
     #[command(after_help = "Example: meterpost outbox retry 41")]
@@ -241,6 +246,17 @@ enum OutboxVerb {
         #[arg(value_name = "SEQ")]
         sequence: u64,
     },
+    /// Write what waits into a folder, as `<site>-<sequence>.jwe` with a manifest, to be carried to the central; these batches
+    /// are handed over then
+    #[command(after_help = "Example: meterpost outbox export /media/stick")]
+    Export {
+        /// The folder, which must be there
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// How old is what waits or was handed over, by channel
+    #[command(after_help = "Example: meterpost outbox age")]
+    Age,
     /// Prove that every batch is whole
     #[command(after_help = "Example: meterpost outbox check")]
     Check,
@@ -303,7 +319,10 @@ impl Verb {
             Self::Outbox(OutboxVerb::Show { sequence, receipt: true }) => Command::Outbox(Outbox::Receipt(sequence)),
             Self::Outbox(OutboxVerb::Show { sequence, .. }) => Command::Outbox(Outbox::Show(sequence)),
             Self::Outbox(OutboxVerb::Send) => Command::Outbox(Outbox::Send),
-            Self::Outbox(OutboxVerb::Resend { range: (from, to) }) => Command::Outbox(Outbox::Resend(from, to)),
+            Self::Outbox(OutboxVerb::Resend { again }) => Command::Outbox(again),
+            Self::Outbox(OutboxVerb::Export { directory }) => Command::Outbox(Outbox::Export(directory)),
+            Self::Outbox(OutboxVerb::Age) => Command::Outbox(Outbox::Age),
+            Self::Status => Command::Status,
             Self::Outbox(OutboxVerb::Retry { sequence }) => Command::Outbox(Outbox::Resend(sequence, sequence)),
             Self::Outbox(OutboxVerb::Delete { sequence }) => Command::Outbox(Outbox::Delete(sequence)),
             Self::Outbox(OutboxVerb::Check) => Command::Outbox(Outbox::Check),
@@ -348,9 +367,13 @@ impl ScanArguments {
     }
 }
 
-/// `38..40`, and `41` for one.
-fn range(text: &str) -> Result<(u64, u64), String> {
+/// `38..40`, `41` for one, or a code: that begins with a letter.
+fn asked_again(text: &str) -> Result<Outbox, String> {
+    if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return Ok(Outbox::ResendCode(text.to_owned()));
+    }
     let (from, to) = text.split_once("..").unwrap_or((text, text));
     let range = from.parse().ok().zip(to.parse().ok()).filter(|(from, to)| from <= to);
-    range.ok_or_else(|| "`38..40` or `41` would be right".to_owned())
+    let (from, to) = range.ok_or_else(|| "`38..40`, `41` or a re-send code would be right".to_owned())?;
+    Ok(Outbox::Resend(from, to))
 }

@@ -51,9 +51,15 @@ mod tests {
 
     #[test]
     fn the_steps_are_at_80_and_95_percent_and_at_the_cap() {
-        for (held, expected) in
-            [(0, Room::All), (799, Room::All), (800, Room::Daily), (949, Room::Daily), (950, Room::Weekly), (999, Room::Weekly), (1_000, Room::None)]
-        {
+        for (held, expected) in [
+            (0, Room::All),
+            (799, Room::All),
+            (800, Room::Daily),
+            (949, Room::Daily),
+            (950, Room::Weekly),
+            (999, Room::Weekly),
+            (1_000, Room::None),
+        ] {
             assert_eq!(room(held, 1_000), expected, "{held}");
         }
     }

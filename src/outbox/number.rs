@@ -78,6 +78,17 @@ pub fn jump_to(tx: &Tx<'_>, sequence: u64, now: Timestamp) -> Result<(), StoreEr
     tx.set_fact(NEXT, &sequence.to_string())
 }
 
+/// After a salvage: goes on 1,000 above whatever may have been used, by what was saved and by what `kept` says. The numbers from
+/// the largest saved one on are void as `lost`. Gives the next number.
+pub fn go_on_after_damage(tx: &Tx<'_>, kept: u64, now: Timestamp) -> Result<u64, StoreError> {
+    let newest = "SELECT max(coalesce((SELECT max(seq) FROM batch), 0), coalesce((SELECT max(seq) FROM chain), 0))";
+    let saved = tx.row(newest, [], |row| number(row, 0))?.unwrap_or(0);
+    let used = saved.max(kept).max(next_sequence(tx)? - 1);
+    tx.set_fact(NEXT, &(saved + 1).to_string())?;
+    jump_to(tx, used + JUMP, now)?;
+    next_sequence(tx)
+}
+
 /// What a verified answer's claims may change here: `missing` puts what is still here back to waiting and names what
 /// is not as void; `highest` moves the next number past a collision (a restored backup). Never a setting.
 ///

@@ -1,6 +1,7 @@
 //! `run --once`, `preview`, `outbox send`: one pass, then the end.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use super::{configuration, failed, packs, print, queue, runtime, send};
 use crate::cli::{Exit, Failure, Invocation, Run};
 use crate::clock;
 use crate::config::{Config, Places};
+use crate::deliver::file::Folder;
 use crate::deliver::{Hurry, Report};
 use crate::schedule::Schedule;
 use crate::site::Site;
@@ -79,7 +81,7 @@ pub fn open(places: &Places) -> Result<Arc<Site>, Failure> {
 
 /// What a pass needs to know of this process.
 pub fn circumstances(invocation: &Invocation) -> Circumstances {
-    let config_dir = invocation.places.config.parent().map(std::path::Path::to_owned).unwrap_or_default();
+    let config_dir = invocation.places.config.parent().map(Path::to_owned).unwrap_or_default();
     Circumstances { config_dir, quiet: invocation.verbosity < 0, up_since: Instant::now() }
 }
 
@@ -221,6 +223,21 @@ pub fn send(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failur
     Ok(if stop.is_asked() { Exit::InPart } else { send::exit(&report, false) })
 }
 
+/// Writes what waits into a folder; it is handed over then.
+pub fn export(invocation: &Invocation, directory: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
+    if !directory.is_dir() {
+        return Err(Failure::usage(format!("`{}` is no folder", directory.display()))
+            .hint("it must be there: where a stick is not in, its name would be a folder of this disk"));
+    }
+    let site = open(&invocation.places)?;
+    let _lock = site.lock(Half::Delivering).map_err(failed)?;
+    let folder = Folder::new(directory, site.keys().map_err(failed)?.site());
+    let stop = Stop::listen()?;
+    let report = send::over(&site, &[Box::new(folder)], Hurry::AtOnce, &|| stop.is_asked())?;
+    print(out, &send_text(&report))?;
+    Ok(if stop.is_asked() { Exit::InPart } else { send::exit(&report, false) })
+}
+
 /// What was read and sealed, in one or two lines.
 pub fn read_text(report: &read::Report) -> String {
     let sealed = match report.sealed.sequences.as_slice() {
@@ -252,6 +269,11 @@ pub fn read_text(report: &read::Report) -> String {
             )
         }
         read::End::Stopped => format!("stopped before the end; {sealed}\n"),
+        read::End::NoRoom => {
+            "nobody asked: the outbox is nearly full, and this day or week has its reading; nothing sealed; \
+                              `meterpost status` says more\n"
+                .to_owned()
+        }
         read::End::NothingOpen => "nobody asked: every `[[sweep]]` is outside its window; nothing sealed\n".to_owned(),
     }
 }

@@ -7,12 +7,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::ContentKey;
+use meterpost_wire::resend;
 
 use super::{failed, print, print_bytes, send};
 use crate::cli::{Exit, Failure, OpenWith, TokenSource, log};
 use crate::clock;
 use crate::config::{Config, Places};
 use crate::open;
+use crate::outbox::age::{STEPS, ages};
 use crate::outbox::{Item, Rest, State};
 use crate::site::{Paths, Site};
 use crate::store;
@@ -156,6 +158,46 @@ pub fn resend(places: &Places, from: u64, to: u64, out: &mut dyn Write) -> Resul
         site.retry(*sequence, now).map_err(failed)?;
     }
     print(out, &there.iter().map(|sequence| format!("{sequence} waits to be sent\n")).collect::<String>())
+}
+
+/// A person sends again what a code names that somebody at the central read out.
+pub fn resend_code(places: &Places, code: &str, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let site = site(places)?;
+    let ranges = resend::decode(site.keys().map_err(failed)?.site(), code)
+        .map_err(|error| Failure::usage(format!("`{code}`: {error}")))?;
+    let here = site.resend(&ranges, clock::now()).map_err(failed)?;
+    let mut text: String = here.iter().map(|sequence| format!("{sequence} waits to be sent\n")).collect();
+    let asked: u64 = ranges.iter().map(|(from, to)| to - from + 1).sum();
+    let gone = asked - here.len() as u64;
+    if gone > 0 {
+        text += &format!(
+            "{gone} of {asked} are not here any more: the next batch tells the central that they will not come\n"
+        );
+    }
+    print(out, &text)
+}
+
+/// How old what was not acknowledged is, by channel.
+pub fn age(places: &Places, out: &mut dyn Write) -> Result<Exit, Failure> {
+    print(out, &age_table(&site(places)?.items().map_err(failed)?, clock::now()))
+}
+
+fn age_table(items: &[Item], now: Timestamp) -> String {
+    let ages = ages(items, now);
+    if ages.is_empty() {
+        return "nothing waits, and nothing is handed over\n".to_owned();
+    }
+    let mut text = format!("{:<11}  {:<7}", "STATE", "CHANNEL");
+    for name in STEPS.iter().map(|(_, name)| *name).chain(["older"]) {
+        text += &format!("  {name:>6}");
+    }
+    for ((state, channel), counts) in ages {
+        text += &format!("\n{state:<11}  {:<7}", channel.unwrap_or("-"));
+        for count in counts {
+            text += &format!("  {count:>6}");
+        }
+    }
+    text + "\n"
 }
 
 /// A person ends an item for good.

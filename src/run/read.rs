@@ -68,6 +68,9 @@ pub enum End {
     Stopped,
     /// Before it began: every section was outside its window. Nothing was asked, and there is no batch.
     NothingOpen,
+    /// Before it began: the queue is so full that only the first sweep of a day, or of a week, is sealed. What is not sealed need
+    /// not be read.
+    NoRoom,
 }
 
 /// What the taker of a gathering is told: any number of devices, then how it ended. A channel that closes without an end
@@ -115,6 +118,10 @@ pub async fn pass(
 ) -> Result<Report, Failure> {
     let started_at = clock::now();
     let plans = plans(config, &circumstances.config_dir)?;
+    let zoned = started_at.to_zoned(config.timezone.clone());
+    if !site.admits_sweep(config.limits.queue_bytes_max, &zoned).map_err(failed)? {
+        return Ok(Report { end: End::NoRoom, sealed: Summary::default(), sections: Sections::default() });
+    }
     if plans.unresolved > 0 {
         // a name is an address: the central learns that there is one, the log which
         let text = "a name among the targets of a `[[sweep]]` has no address".to_owned();

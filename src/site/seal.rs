@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use meterpost_wire::batch::{Batch, Collector, Health, HealthError, Sweep};
 use meterpost_wire::reading::Reading;
 use meterpost_wire::seal::{self, TooLarge};
@@ -14,9 +14,10 @@ use super::{SiteError, Unlocked};
 use crate::batch::{self, Draft, Drafted, Head, SweepEnd, SweepStart};
 use crate::clock;
 use crate::memory::{self, Known, Reached};
+use crate::outbox::cap::{self, Room};
 use crate::outbox::{self, Sealed, Slot};
 use crate::privacy::{self, Policy};
-use crate::store::{Store, StoreError, Tx, ballast};
+use crate::store::{Store, StoreError, Tx, ballast, salvage};
 
 /// Errors of the last day are told in a batch's health.
 const HEALTH_ERRORS_S: i64 = 86_400;
@@ -28,6 +29,12 @@ const HEALTH_ERRORS: u32 = 8;
 const SHARED_SERIAL: &str = "shared_serial ";
 
 const NOT_SEALED: &str = "sweeps_not_sealed";
+
+/// When the last sweep began that was sealed to its end.
+const LAST_SEALED: &str = "last_sealed_sweep_at";
+
+/// The sequence is kept beside the store so often; a salvage jumps further than that.
+const SEQUENCE_KEPT_EVERY: u64 = 100;
 
 /// What a run seals by.
 #[derive(Clone, Debug)]
@@ -208,7 +215,15 @@ impl<'a> Sealer<'a> {
             self.store.write(|tx| tx.set_fact(NOT_SEALED, &(not_sealed(tx)? + 1).to_string()))?;
         }
         let (pressed, part) = sealed?;
-        self.summary.sequences.extend(pressed.into_iter().map(|pressed| pressed.sequence));
+        for Pressed { sequence, .. } in pressed {
+            if sequence == 1 || sequence.is_multiple_of(SEQUENCE_KEPT_EVERY) {
+                // it is for the day when the store is gone: without it the others still tell
+                if let Err(error) = salvage::keep_sequence(self.store.directory(), sequence) {
+                    tracing::warn!("cannot keep the sequence beside the store: {error}");
+                }
+            }
+            self.summary.sequences.push(sequence);
+        }
         self.summary.devices += devices;
         self.part = part;
         Ok(())
@@ -332,6 +347,7 @@ impl Press<'_> {
         }
         if end.is_some() {
             tx.set_fact(NOT_SEALED, "0")?;
+            tx.set_fact(LAST_SEALED, &self.terms.start.started_at.to_string())?;
         }
         Ok(Ok(Pressed { sequence: slot.sequence, xml }))
     }
@@ -370,6 +386,27 @@ impl Press<'_> {
                 .collect(),
         }))
     }
+}
+
+/// See [`super::Site::admits_sweep`].
+pub(super) fn admits_sweep(tx: &Tx<'_>, queue_bytes_max: u64, now: &Zoned) -> Result<bool, StoreError> {
+    let held = outbox::tally(tx)?.bytes;
+    let room = cap::room(held, queue_bytes_max);
+    let last = tx.fact(LAST_SEALED)?.and_then(|text| text.parse().ok());
+    let admitted = cap::admits(room, last, now);
+    if !admitted {
+        tx.set_fact(NOT_SEALED, &(not_sealed(tx)? + 1).to_string())?;
+    }
+    if room != Room::All {
+        let text = format!("the queue is at {} % of its cap; fewer sweeps are sealed", percent(held, queue_bytes_max));
+        outbox::note(tx, &outbox::Event { at: now.timestamp(), code: "queue-filling".to_owned(), text })?;
+    }
+    Ok(admitted)
+}
+
+/// Of the cap, rounded down.
+pub fn percent(held: u64, most: u64) -> u64 {
+    held.saturating_mul(100) / most.max(1)
 }
 
 /// Sweeps that were read and not sealed since the last batch that told of them.

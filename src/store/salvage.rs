@@ -21,8 +21,7 @@ const SEQUENCE_FILE: &str = "queue.seq";
 const SEQUENCE_MARK: &str = "meterpost-seq ";
 
 /// In the order in which they are filled: an address names its device.
-const TABLES: [&str; 9] =
-    ["fact", "secret", "batch", "chain", "void", "channel", "event", "device", "address"];
+const TABLES: [&str; 9] = ["fact", "secret", "batch", "chain", "void", "channel", "event", "device", "address"];
 
 /// Moves the damaged file aside and makes a new one of what can be read. `name` is that of the directory below the data directory
 /// that keeps it. Gives the new store and the number of rows saved.

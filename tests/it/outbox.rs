@@ -1,5 +1,7 @@
 //! What the outbox promises, with a real file: crash, damage, a full disk, two processes, and the order of numbers.
 
+mod cap;
+mod damaged;
 #[cfg(target_os = "linux")]
 mod full_disk;
 
@@ -197,44 +199,6 @@ fn a_flipped_byte_is_found_and_the_item_set_aside() {
     seal_one(&site, 3, at(2));
     let voids = inside(&site, 4).batch.chain.unwrap().voids;
     assert_eq!(voids, [Void { from: 2, to: 2, reason: VoidReason::SetAside }]);
-}
-
-#[test]
-fn a_damaged_store_is_told_left_as_it_is_and_a_whole_copy_goes_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let site = enrolled(dir.path());
-    for n in 0..5 {
-        seal_one(&site, n, at(i64::from(n)));
-    }
-    drop(site);
-    let file = dir.path().join("data").join(FILE);
-    let whole = fs::read(&file).unwrap();
-    let page = |bytes: &mut Vec<u8>, number: usize| bytes[number * 4_096..][..4_096].fill(0xa5);
-    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
-    let damages: [(&str, Damage<'_>); 4] = [
-        ("the head", &|bytes| bytes[..100].fill(b'x')),
-        ("the list of tables", &|bytes| bytes[100..4_096].fill(0xa5)),
-        ("a page in the middle", &|bytes| page(bytes, 2)),
-        ("another file", &|bytes| *bytes = b"not a database, and long enough to be taken for one".repeat(200)),
-    ];
-    for (what, damage) in damages {
-        let mut bytes = whole.clone();
-        damage(&mut bytes);
-        fs::write(&file, &bytes).unwrap();
-        let refused = Site::open(&paths(dir.path())).unwrap_err();
-        assert!(matches!(refused, SiteError::Store(StoreError::Damaged(_))), "{what}: {refused:?}");
-        let text = refused.to_string();
-        assert!(
-            text.starts_with("`meterpost.db` is damaged (") && text.contains("let a person look"),
-            "{what}: {text}"
-        );
-        assert_eq!(refused.exit_code(), 1, "{what}");
-        assert!(fs::read(&file).unwrap() == bytes, "{what}: it was written to");
-    }
-    fs::write(&file, &whole).unwrap();
-    let site = Site::open(&paths(dir.path())).unwrap();
-    assert_eq!(seal_one(&site, 5, at(5)), 6);
-    check_chain(&site);
 }
 
 #[test]

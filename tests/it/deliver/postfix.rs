@@ -89,7 +89,9 @@ impl Postfix {
         ] {
             // what `sendmail` and the queue talk to is for everybody, the rest for the mail system alone
             let private = if ["pickup", "cleanup", "qmgr", "postlog"].contains(&name) { "n" } else { "-" };
-            master += &format!("{name} {kind} {private} - n {wakeup} {most} {program}\n");
+            // it writes mailboxes as their owners
+            let unprivileged = if name == "virtual" { "n" } else { "-" };
+            master += &format!("{name} {kind} {private} {unprivileged} n {wakeup} {most} {program}\n");
         }
         fs::write(at("etc/master.cf"), master).unwrap();
         let postfix = Self { dir, open, wrapped, ca };
