@@ -280,9 +280,10 @@ pub fn not_seen_since(tx: &Tx<'_>, keyring: &Keyring, since: Timestamp) -> Resul
     Ok(rows.into_iter().filter_map(|(name, sealed)| open(keyring, name, sealed)).collect())
 }
 
-/// Shows every known device, one after the other: all of a large fleet would not fit into memory.
+/// Shows every known device, one after the other: all of a large fleet would not fit into memory. One whose address answers as
+/// another device now, or under another key, is not shown.
 pub fn each(tx: &Tx<'_>, keyring: &Keyring, mut show: impl FnMut(&Known)) -> Result<(), StoreError> {
-    let names: Vec<String> = tx.rows("SELECT name FROM device ORDER BY name", [], |row| row.get(0))?;
+    let names: Vec<String> = tx.rows("SELECT DISTINCT device FROM address ORDER BY device", [], |row| row.get(0))?;
     for name in names {
         let sealed = tx.row("SELECT sealed FROM device WHERE name = ?1", [&name], |row| row.get(0))?;
         if let Some(known) = sealed.and_then(|sealed| open(keyring, name, sealed)) {

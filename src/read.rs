@@ -270,8 +270,13 @@ impl<'a, A: Agent> Asking<'a, A> {
     /// What a pack that is being tried wants to know besides; its version when all of it was asked. Its silence costs the
     /// reading nothing: everything for that has been answered.
     async fn try_out(&mut self, trial: &Library, identity: &Identity, device: u32, before: Option<&Answers>) -> u64 {
-        let pmd = trial.choose(identity).pmd;
+        let (pmd, plain) = (trial.choose(identity).pmd, self.answers.clone());
         let asked = self.ask(&pmd, device, &trial.words, before).await;
+        // what fell silent is no gap of this reading, unless it was silent without the trial
+        self.answers.forget_silent();
+        for (context, oid, _) in plain.iter().filter(|(_, _, answer)| matches!(answer, Err(Absent::NoAnswer))) {
+            self.answers.leave_open(context, [oid.clone()]);
+        }
         if asked.is_ok() { trial.pack } else { 0 }
     }
 

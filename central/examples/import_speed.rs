@@ -49,7 +49,8 @@ async fn measure(dir: &std::path::Path, batches: u64) -> Result<(f64, f64), Fail
     let mut tokens = Vec::new();
     for (store, keep) in [(&first, true), (&second, false)] {
         for site in 0..SITES {
-            let enrol = Enrol { central: "http://127.0.0.1:1".to_owned(), mail_to: None, ca_pem: None };
+            let enrol =
+                Enrol { central: "http://127.0.0.1:1".to_owned(), mail_to: None, ca_pem: None, pack_keys: Vec::new() };
             let token = sites::add(store, &format!("Site {site}"), Default::default(), &enrol).await?;
             let epoch = Enrolment::parse(&token)?.epoch;
             for sequence in 1..=batches / SITES {

@@ -1,8 +1,10 @@
 //! The command line: arguments to a command, a command to its exit code. Results go to standard output, everything else to
 //! standard error; the exit codes are those of CONTRACT 1.
 
+mod enrol;
 mod import;
 mod log;
+mod pack;
 mod quarantine;
 
 use std::fs;
@@ -17,14 +19,14 @@ use jiff::tz::TimeZone;
 use meterpost_wire::keys::Enc;
 use tokio::net::TcpListener;
 
-use crate::config::{self, Config, ConfigError, Overrides, Secret};
+use enrol::EnrolArguments;
+use pack::Pack;
+
+use crate::config::{Config, ConfigError, Overrides, Secret};
 use crate::export::{self, ExportError, Format, Wanted};
-use crate::sites::{self, Enrol, SiteError};
+use crate::sites::{self, SiteError};
 use crate::store::{SiteRow, Store, StoreError};
 use crate::{StartError, accept, auth, clock, open, open_store};
-
-/// A certificate file for `--ca` is at most this long; enrolment tokens are at most 16 KiB.
-const CA_BYTES_MAX: usize = 10 << 10;
 
 /// Receives the sealed batches of meterpost collectors, shows and exports what they say.
 #[derive(Debug, Parser)]
@@ -104,6 +106,9 @@ enum Command {
                                         meterpost-central quarantine reimport"
     )]
     Quarantine(quarantine::Quarantine),
+    /// Packs of mapping files
+    #[command(subcommand, after_help = "Example:\n  meterpost-central pack publish meterpost-pmd-12.zip")]
+    Pack(Pack),
     /// People who may log in
     #[command(subcommand, after_help = "Example:\n  meterpost-central user passwd admin < password.txt")]
     User(User),
@@ -150,20 +155,6 @@ enum Site {
         #[command(flatten)]
         enrol: EnrolArguments,
     },
-}
-
-#[derive(Debug, Args)]
-struct EnrolArguments {
-    /// Base URL as the site reaches this central [default: `public_url` of the configuration, else a loopback address
-    /// that is listened on]
-    #[arg(long, value_name = "URL")]
-    central: Option<String>,
-    /// PEM file of the only CAs that the site is to trust for this central
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Mail address that takes batches
-    #[arg(long, value_name = "ADDRESS")]
-    mail_to: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -275,6 +266,7 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CommandError> {
         Command::Check { rederive } => run_check(&Config::load(overrides)?, rederive).await,
         Command::Import(import) => import::run(Config::load(overrides), import).await,
         Command::Quarantine(command) => quarantine::run(&Config::load(overrides)?, command).await,
+        Command::Pack(pack) => pack.run(&Config::load(overrides)?),
         Command::User(User::Passwd { name }) => run_passwd(&Config::load(overrides)?, &name).await,
     }
 }
@@ -471,35 +463,6 @@ async fn existing_store(config: &Config) -> Result<Store, CommandError> {
         )));
     }
     Ok(open_store(config).await?)
-}
-
-impl EnrolArguments {
-    fn checked(self, config: &Config) -> Result<Enrol, CommandError> {
-        let own = || (config.public_url.is_some() || config.listen.ip().is_loopback()).then(|| config.base_url());
-        let url = self.central.or_else(own).ok_or_else(|| {
-            CommandError::Usage(
-                "the site must know how to reach this central: give `--central URL`, or `public_url` in the configuration"
-                    .to_owned(),
-            )
-        })?;
-        let central = config::base_url(&url).ok_or_else(|| {
-            CommandError::Usage(format!(
-                "`--central`: found `{url}`: `https://central.example` would be right, or `http:` with a loopback address"
-            ))
-        })?;
-        let ca_pem = self.ca.map(|path| {
-            let wrong = |why: String| CommandError::Usage(format!("`--ca`: `{}`: {why}", path.display()));
-            let pem = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
-            if pem.len() > CA_BYTES_MAX {
-                return Err(wrong("longer than 10 KiB: give the CA's certificate alone".to_owned()));
-            }
-            if !pem.contains("-----BEGIN CERTIFICATE-----") {
-                return Err(wrong("no PEM certificate is in it".to_owned()));
-            }
-            Ok(pem)
-        });
-        Ok(Enrol { central, mail_to: self.mail_to, ca_pem: ca_pem.transpose()? })
-    }
 }
 
 fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CommandError> {

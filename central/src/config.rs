@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use meterpost_wire::pack;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -34,6 +35,9 @@ pub const KEY_FILE: &str = "machine.key";
 
 /// Where the first password goes when nobody sits at a terminal to read it; it lies beside the configuration.
 const INITIAL_PASSWORD_FILE: &str = "initial-password";
+
+/// The key that packs are signed with now, and the one after it.
+const PACK_KEYS_MAX: usize = 2;
 
 /// The largest configuration file that is read, in bytes; a larger one is refused.
 const FILE_MAX: u64 = 1 << 20;
@@ -66,6 +70,8 @@ impl fmt::Debug for Secret {
 struct RawConfig {
     listen: Option<String>,
     public_url: Option<String>,
+    #[serde(default)]
+    pack_keys: Vec<String>,
     #[serde(default)]
     tls: RawTls,
     #[serde(default)]
@@ -128,6 +134,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The base URL under which sites and browsers reach this central, without a slash at the end.
     pub public_url: Option<String>,
+    /// Minisign keys that packs of mapping files are signed with: the one now, and the one after it. They go into
+    /// enrolment tokens.
+    pub pack_keys: Vec<pack::Key>,
     /// PEM files; without them only a loopback address is listened on.
     pub tls: Option<Tls>,
     /// Where the store lies.
@@ -223,6 +232,12 @@ fn mean(path: &Path, raw: RawConfig, overrides: Overrides) -> Result<Config, Con
         }
         None => None,
     };
+    if raw.pack_keys.len() > PACK_KEYS_MAX {
+        let found = raw.pack_keys.len().to_string();
+        return Err(wrong("pack_keys", &found, "the key that signs now and the next one would be right"));
+    }
+    let pack_keys: Result<Vec<_>, _> = raw.pack_keys.iter().map(|key| pack::Key::parse(key)).collect();
+    let pack_keys = pack_keys.map_err(|error| ConfigError(format!("`{}` key `pack_keys`: {error}", path.display())))?;
     let admin_password = match (overrides.admin_password, overrides.admin_password_file.or(raw.admin.password_file)) {
         (Some(password), _) => Some(password),
         (None, Some(file)) => Some(Secret::new(read_small(&file)?.trim_end_matches(['\r', '\n']).to_owned())),
@@ -240,7 +255,18 @@ fn mean(path: &Path, raw: RawConfig, overrides: Overrides) -> Result<Config, Con
     let initial_password_file = path.with_file_name(INITIAL_PASSWORD_FILE);
     let imap = raw.imap.meant(path, overrides.imap_password, overrides.imap_client_secret)?;
     let watch = raw.import.watch();
-    Ok(Config { listen, public_url, tls, data_dir, key_file, admin_password, initial_password_file, watch, imap })
+    Ok(Config {
+        listen,
+        public_url,
+        pack_keys,
+        tls,
+        data_dir,
+        key_file,
+        admin_password,
+        initial_password_file,
+        watch,
+        imap,
+    })
 }
 
 /// A base URL for sites, without a slash at the end: `https:`, or `http:` with a loopback address.
@@ -345,7 +371,7 @@ mod tests {
     fn wrong_files_are_refused_with_the_place_and_what_would_be_right() {
         check_refused(
             "listen = '127.0.0.1:1'\nlisten_on = 3\n",
-            "`central.toml` line 2: unknown field `listen_on`, expected one of `listen`, `public_url`, `tls`, `admin`, `import`, `imap`",
+            "`central.toml` line 2: unknown field `listen_on`, expected one of `listen`, `public_url`, `pack_keys`, `tls`, `admin`, `import`, `imap`",
         );
         check_refused(
             "listen = '8099'",

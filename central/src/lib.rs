@@ -27,6 +27,7 @@ pub mod auth;
 mod error;
 pub mod export;
 pub mod keyring;
+pub mod packs;
 mod pages;
 mod private;
 

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::error::Failure;
 use crate::gate::{Limiter, Shares};
 use crate::store::Store;
-use crate::{pages, receive};
+use crate::{packs, pages, receive};
 
 /// A request that takes longer, its body included, is given up with 408.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -58,6 +58,8 @@ pub struct App {
     pub bodies: Arc<Shares<SiteId>>,
     /// A permit for each batch that is opened.
     pub opened: Semaphore,
+    /// Packs of mapping files.
+    pub packs: packs::Shelf,
 }
 
 impl App {
@@ -65,6 +67,7 @@ impl App {
     pub fn new(store: Store, config: Config) -> Self {
         Self {
             store,
+            packs: packs::Shelf::of(&config.data_dir),
             config,
             addresses: Limiter::new(2_000, 200.0),
             strangers: Limiter::new(30, 0.5),
@@ -92,6 +95,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/static/style.css", get(pages::style))
         .route("/static/icon.svg", get(pages::icon))
         .route("/healthz", get(pages::health))
+        .route("/packs/{name}", get(packs::pack))
         .route(
             soap::PATH,
             get(receive::description).post(receive::soap).layer(DefaultBodyLimit::max(soap::REQUEST_MAX)),

@@ -26,6 +26,8 @@ pub struct Enrol {
     pub mail_to: Option<String>,
     /// PEM of the only CAs that the site is to trust for `central`.
     pub ca_pem: Option<String>,
+    /// Minisign public keys of packs, the base64 lines.
+    pub pack_keys: Vec<String>,
 }
 
 /// Why there is no token.
@@ -90,7 +92,7 @@ fn enrolment(name: &str, epoch: Epoch, enrol: &Enrol, sequence: Option<u64>) -> 
         epoch,
         mail_to: enrol.mail_to.clone(),
         ca_pem: enrol.ca_pem.clone(),
-        pack_keys: Vec::new(),
+        pack_keys: enrol.pack_keys.clone(),
         sequence,
     }
     .to_token()

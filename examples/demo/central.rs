@@ -95,7 +95,7 @@ impl Central {
 
     /// Adds a site and gives its enrolment token.
     pub fn add_site(&self, name: &str) -> Result<String> {
-        let enrol = Enrol { central: self.url.clone(), mail_to: None, ca_pem: None };
+        let enrol = Enrol { central: self.url.clone(), mail_to: None, ca_pem: None, pack_keys: Vec::new() };
         let enc = Enc::parse("A256CBC-HS512").ok_or_else(|| anyhow!("a cipher that the wire does not know"))?;
         let token = self.runtime.block_on(sites::add(&self.store, name, enc, &enrol))?;
         Ok((*token).clone())

@@ -30,6 +30,9 @@ pub struct State {
     /// A pack that waits, as `stable 12`.
     #[serde(default)]
     held: Option<Held>,
+    /// What was in use before the present pack; absent = the library inside the program, or it is not known.
+    #[serde(default)]
+    before: Option<String>,
     /// Since when the present pack is used, as long as it is watched.
     #[serde(default)]
     watched_since: Option<Timestamp>,
@@ -132,7 +135,8 @@ impl State {
     }
 
     /// A pack is about to be used. Kept before it is: a crash between the two leaves it waiting to be used again.
-    pub fn adopting(&mut self, place: &Place, now: Timestamp) {
+    pub fn adopting(&mut self, place: &Place, before: Option<&Place>, now: Timestamp) {
+        self.before = before.map(Place::to_string);
         let highest = self.highest.entry(place.channel.to_string()).or_default();
         *highest = place.version.max(*highest);
         self.watched_since = Some(now);
@@ -155,6 +159,12 @@ impl State {
         *pinned = place.version.max(*pinned);
         self.watched_since = None;
         self.held = None;
+        self.before = None;
+    }
+
+    /// What was in use before the present pack.
+    pub fn before(&self) -> Option<Place> {
+        self.before.as_deref().and_then(Place::parse)
     }
 
     /// A person used what was taken back: it comes by itself again.

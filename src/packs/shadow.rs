@@ -26,7 +26,9 @@ const TOLD_MAX: usize = 40;
 pub struct Shadow {
     /// Devices that it was tried on.
     pub tried: u32,
-    /// What is billed and would be another, by model and field.
+    /// Those of which something that is billed would be another.
+    pub changed: u32,
+    /// What that is, by model and field.
     pub changes: BTreeMap<(String, String), Change>,
     /// Devices of which something other than a billed value would be said otherwise.
     pub other_texts: u32,
@@ -65,6 +67,7 @@ impl Shadow {
             Told::Changes(changes, other_texts) => {
                 self.tried += 1;
                 self.other_texts += u32::from(other_texts);
+                self.changed += u32::from(!changes.is_empty());
                 for (field, before_text, after) in changes {
                     let entry = self.changes.entry((model(&before.0), field));
                     entry.or_insert(Change { devices: 0, before: before_text, after }).devices += 1;
@@ -78,8 +81,7 @@ impl Shadow {
         *if is_unheard { &mut self.unheard } else { &mut self.until_read } += 1;
     }
 
-    /// Devices on which a billed value would be another: the most that any line tells of is a lower bound, so each line counts
-    /// by itself.
+    /// Whether nothing that is billed would be another.
     pub fn is_harmless(&self) -> bool {
         self.changes.is_empty()
     }

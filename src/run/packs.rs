@@ -294,10 +294,12 @@ impl<'a> Here<'a> {
                     "is held: `meterpost pmd update --accept` uses it"
                 };
                 if !until_read {
-                    let changes = shadow.changes.len();
-                    let text =
-                        format!("pack {place} is held until a person accepts it: {changes} billed values would change");
-                    self.note("pack-held", text)?;
+                    let devices = shadow.changed;
+                    let text = format!(
+                        "pack {place} is held until a person accepts it: what is billed of {devices} devices would change"
+                    );
+                    let event = Event { at: now, code: "pack-held".to_owned(), text };
+                    self.site.note(&event).map_err(failed)?;
                 }
                 Ok((format!("{shadow}pack {place} {why}\n"), End::Held))
             }
@@ -308,7 +310,7 @@ impl<'a> Here<'a> {
         let before = self.shelf.current().ok().flatten();
         let now = clock::now();
         // whoever goes back by hand does not want to be brought forward again in the night
-        let left = before.filter(|before| before.channel == place.channel && before.version > place.version);
+        let left = before.clone().filter(|before| before.channel == place.channel && before.version > place.version);
         self.change(|state| {
             if person.accepts || person.downgrades {
                 state.forgive(&place.channel);
@@ -316,10 +318,10 @@ impl<'a> Here<'a> {
             if let Some(left) = &left {
                 state.take_back(left);
             }
-            state.adopting(place, now);
+            state.adopting(place, before.as_ref(), now);
         })?;
         self.shelf.switch(Some(place)).map_err(Failure::failed)?;
-        self.shelf.tidy(None);
+        self.shelf.tidy(before.as_ref());
         Ok(())
     }
 
@@ -327,7 +329,12 @@ impl<'a> Here<'a> {
     fn take_back(&self, place: &Place) -> Result<String, Failure> {
         let older = self.shelf.versions(&place.channel).into_iter().filter(|version| *version < place.version);
         let older = older.map(|version| Place { channel: place.channel.clone(), version });
-        let to = older.into_iter().find(|older| self.shelf.load(older).is_ok_and(|pack| pack.library().is_ok()));
+        let to = self
+            .state()?
+            .before()
+            .into_iter()
+            .chain(older)
+            .find(|older| self.shelf.load(older).is_ok_and(|pack| pack.library().is_ok()));
         self.shelf.switch(to.as_ref()).map_err(Failure::failed)?;
         self.change(|state| state.take_back(place))?;
         Ok(to.map_or_else(|| "the library inside the program".to_owned(), |to| format!("pack {to}")))
@@ -404,7 +411,7 @@ pub fn look(site: &Site, config: &Config) -> Result<(), Failure> {
     }
     let _lock = site.lock(Half::Packs).map_err(failed)?;
     match here.fetch(Person::default()) {
-        Ok((text, _)) => text.lines().for_each(|line| tracing::info!("{line}")),
+        Ok(told) => log(&told),
         Err(failure) => here.note("pack-refused", format!("no pack was taken: {}", failure.what))?,
     }
     Ok(())
@@ -438,10 +445,19 @@ pub fn after_reading(site: &Site, config: &Config) -> Result<(), Failure> {
         }
     }
     if let Some(place) = on_trial {
-        let (text, _) = here.consider(&place, Person::default())?;
-        text.lines().for_each(|line| tracing::info!("{line}"));
+        log(&here.consider(&place, Person::default())?);
     }
     Ok(())
+}
+
+/// What a person would have been shown: louder when one is needed.
+fn log((text, end): &(String, End)) {
+    for line in text.lines() {
+        match end {
+            End::Held => tracing::warn!("{line}"),
+            End::Unchanged | End::Adopted => tracing::info!("{line}"),
+        }
+    }
 }
 
 fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {

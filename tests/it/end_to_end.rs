@@ -455,7 +455,7 @@ impl Central {
 
     /// Adds the site and gives its enrolment token.
     fn add_site(&self, url: &str) -> String {
-        let enrol = Enrol { central: url.to_owned(), mail_to: None, ca_pem: None };
+        let enrol = Enrol { central: url.to_owned(), mail_to: None, ca_pem: None, pack_keys: Vec::new() };
         let token = self.runtime.block_on(sites::add(&self.store, SITE, Enc::default(), &enrol)).unwrap();
         (*token).clone()
     }

@@ -8,6 +8,7 @@ mod fleet;
 mod fuzz;
 mod memory;
 mod outbox;
+mod packs;
 mod pmds;
 mod readme;
 mod recognition;

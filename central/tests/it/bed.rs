@@ -154,7 +154,7 @@ pub fn config_in(dir: &Path) -> Config {
 
 /// `site add`, in a runtime of its own.
 pub fn add_site(config: &Config, name: &str, enc: Enc) -> String {
-    let enrol = Enrol { central: "http://127.0.0.1:1".to_owned(), mail_to: None, ca_pem: None };
+    let enrol = Enrol { central: "http://127.0.0.1:1".to_owned(), mail_to: None, ca_pem: None, pack_keys: Vec::new() };
     block_on(async {
         let store = meterpost_central::open_store(config).await.expect("a store");
         meterpost_central::sites::add(&store, name, enc, &enrol).await.expect("a site").to_string()

@@ -125,6 +125,7 @@ fn parse_expiry(text: &str) -> Result<Timestamp, BadLabel> {
 pub struct Key {
     key: PublicKey,
     id: KeyId,
+    text: String,
 }
 
 /// How minisign names a key: sixteen hex digits.
@@ -156,7 +157,12 @@ impl Key {
         let octets = STANDARD.decode(text.trim()).map_err(|_| bad())?;
         let id = KeyId::of(&octets).filter(|_| octets.len() == 42 && octets.starts_with(b"Ed")).ok_or_else(bad)?;
         let key = PublicKey::from_base64(text.trim()).map_err(|_| bad())?;
-        Ok(Self { key, id })
+        Ok(Self { key, id, text: text.trim().to_owned() })
+    }
+
+    /// The base64 line, as it was taken.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// How minisign names it.
