@@ -137,7 +137,8 @@ fn one(text: &mut String, device: &Device, name: &str, texts: &Texts<'_>) {
         let fate = tried.iter().find(|tried| tried.rule == super::source::rule_name(rule, &pmd.name));
         let (source, line) = texts.rule(&written, &rule.origin).unwrap_or_default();
         let doubt = if rule.unverified { ", unverified" } else { "" };
-        let _ = writeln!(text, "\n  {}. {shown} (line {line}{doubt}): {}", place + 1, fated(fate, rule));
+        text.push('\n');
+        *text += &wrapped(&format!("{}. {shown} (line {line}{doubt}): {}", place + 1, fated(fate, rule)), 2);
         *text += &wrapped(&source, 6);
         let index = row_of(name).map(|(_, _, index, _)| index).unwrap_or_default();
         let index: Vec<u32> = index.split('.').filter_map(|arc| arc.parse().ok()).collect();

@@ -134,7 +134,8 @@ impl Known {
             return;
         }
         // what the device's mapping says that it is counts more than what it looks like
-        if self.originals.iter().any(|(_, known)| known == text) {
+        let is_mac = |known: &str| kind == Kind::HostName && folded(known) == own;
+        if self.originals.iter().any(|(_, known)| known == text || is_mac(known)) {
             return;
         }
         if kind == Kind::HostName && text.parse::<std::net::IpAddr>().is_ok() {
