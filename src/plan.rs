@@ -170,9 +170,12 @@ pub fn terms(pmd: &Pmd, device: u32) -> BTreeSet<(String, Oid)> {
     terms
 }
 
+/// An object or a column with its SNMPv3 context.
+type Named = (String, Oid);
+
 /// Exact objects of which counters are made, and columns save those of [`summed`], with whether a certain row of them is
 /// looked for.
-pub fn counted(pmd: &Pmd, device: u32) -> (BTreeSet<(String, Oid)>, BTreeMap<(String, Oid), bool>) {
+pub fn counted(pmd: &Pmd, device: u32) -> (BTreeSet<Named>, BTreeMap<Named, bool>) {
     let (mut objects, mut columns) = (BTreeSet::new(), BTreeMap::new());
     each_counter_rule(pmd, &mut |rule| {
         let context = rule.context.as_deref().unwrap_or_default();
