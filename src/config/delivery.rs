@@ -257,7 +257,7 @@ impl Check<'_> {
             (Some(secret), None) => Ok(Some(Login::Password { user: name, secret: hidden(secret) })),
             (None, Some(url)) => {
                 let text = url.get_ref();
-                if !text.starts_with("https://") && !(text.starts_with("http://") && is_loopback(text)) {
+                if !(text.starts_with("https://") || text.starts_with("http://") && is_loopback(text)) {
                     self.fault(&url.span(), format!("`token_url`: `{text}` does not begin with `https://`"));
                 }
                 let (Some(client_id), Some(client_secret)) = (&raw.client_id, client_secret) else {

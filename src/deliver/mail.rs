@@ -122,7 +122,7 @@ enum Way {
     Server {
         server: Arc<Server>,
         /// A connection that took a message and is still open.
-        session: RefCell<Option<Session>>,
+        session: Box<RefCell<Option<Session>>>,
     },
     Command(Vec<String>),
 }
@@ -141,7 +141,7 @@ impl Mail {
             Taker::Command(words) => Way::Command(words.clone()),
             Taker::Server { .. } => {
                 let server = Arc::new(Server::new(taker, &letterhead, via, patience)?);
-                Way::Server { server, session: RefCell::default() }
+                Way::Server { server, session: Box::default() }
             }
         };
         Ok(Self { letterhead, site: site.clone(), patience, way })
