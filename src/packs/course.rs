@@ -203,3 +203,74 @@ pub fn course(policy: PackPolicy, shadow: &Shadow) -> Course {
 pub fn does_harm(complete_before: u32, no_longer: u32) -> bool {
     u64::from(no_longer) * 5 > u64::from(complete_before)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::shadow::Change;
+    use super::*;
+
+    fn place(version: u64) -> Place {
+        Place::parse(&format!("stable {version}")).unwrap()
+    }
+
+    /// What is said of version `found` after these were used, the last of them taken back where `back`.
+    #[track_caller]
+    fn check(used: &[u64], back: bool, found: u64, downgrade: bool, expected: Option<&str>) {
+        let (mut state, now) = (State::default(), Timestamp::UNIX_EPOCH);
+        used.iter().for_each(|version| state.adopting(&place(*version), None, now));
+        if back {
+            state.take_back(&place(*used.last().unwrap()));
+        }
+        let label = format!("pmd-pack channel=stable version={found} expires=2026-12-31T00:00:00Z");
+        let (label, channel) = (Label::parse(&label).unwrap(), Channel::parse("stable").unwrap());
+        let barred = state.admits(&label, &channel, downgrade).err().map(|barred| barred.to_string());
+        assert_eq!(barred.as_deref(), expected);
+    }
+
+    #[test]
+    fn only_a_person_brings_an_older_pack_or_one_that_was_taken_back() {
+        check(&[], false, 1, false, None);
+        check(&[3, 5], false, 5, false, None);
+        check(&[3, 5], false, 6, false, None);
+        let older = "version 4 is older than 5, which was in use here: `--allow-downgrade` takes it all the same";
+        check(&[3, 5], false, 4, false, Some(older));
+        check(&[5, 3], false, 4, false, Some(older));
+        check(&[3, 5], false, 4, true, None);
+        let taken_back = "version 5 is not used by itself: 5 was taken back here, and a newer one is waited for";
+        check(&[3, 5], true, 5, false, Some(taken_back));
+        check(&[3, 5], true, 5, true, None);
+        check(&[3, 5], true, 6, false, None);
+    }
+
+    #[test]
+    fn a_pack_of_another_channel_never_comes() {
+        let label = Label::parse("pmd-pack channel=beta version=9 expires=2026-12-31T00:00:00Z").unwrap();
+        let barred = State::default().admits(&label, &Channel::parse("stable").unwrap(), true);
+        assert_eq!(barred.unwrap_err().to_string(), "it is of channel `beta`, and this site follows `stable`");
+    }
+
+    #[test]
+    fn what_changes_a_billed_value_is_held_and_what_cannot_be_told_waits_for_a_reading() {
+        let harmless = Shadow { tried: 9, other_texts: 9, unheard: 1, ..Shadow::default() };
+        let unread = Shadow { until_read: 1, ..harmless.clone() };
+        let change = Change { devices: 1, before: "1".to_owned(), after: "2".to_owned() };
+        let mut harmful = unread.clone();
+        harmful.changes.insert(("Acme".to_owned(), "system.impressions".to_owned()), change);
+        for (policy, expected) in [
+            (PackPolicy::Hold, [Course::Adopt, Course::UntilRead, Course::Hold]),
+            (PackPolicy::Adopt, [Course::Adopt; 3]),
+            (PackPolicy::Ask, [Course::Hold; 3]),
+        ] {
+            let found = [&harmless, &unread, &harmful].map(|shadow| course(policy, shadow));
+            assert_eq!(found, expected, "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn more_than_a_fifth_is_harm() {
+        for (before, no_longer, expected) in [(0, 0, false), (10, 2, false), (10, 3, true), (1, 1, true), (5, 1, false)]
+        {
+            assert_eq!(does_harm(before, no_longer), expected, "{no_longer} of {before}");
+        }
+    }
+}

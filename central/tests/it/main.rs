@@ -4,6 +4,7 @@ mod bed;
 mod chain;
 mod commands;
 mod hostile;
+mod packs;
 mod people;
 mod strange_clients;
 mod submit;
