@@ -71,8 +71,7 @@ pub fn misses(truth: &Value, device: Option<&Device>) -> Vec<String> {
 pub fn statements(truth: &Value) -> usize {
     let fields = |section: &&str| truth[*section].as_object().map_or(0, serde_json::Map::len);
     let rows = |section: &&str| truth[*section].as_array().map_or(0, Vec::len);
-    FIELDS.iter().map(|section| fields(section)).sum::<usize>()
-        + ROWS.iter().map(|section| rows(section)).sum::<usize>()
+    FIELDS.iter().map(fields).sum::<usize>() + ROWS.iter().map(rows).sum::<usize>()
 }
 
 fn compare(what: &str, expected: &Value, found: &Value, wrong: &mut Vec<String>) {

@@ -196,7 +196,7 @@ fn files_that_the_manifest_does_not_list_or_has_otherwise_are_refused() {
         &archive_of(&[listed, mapping.clone()], false),
         "`acme/mfp.toml` has another SHA-256 than `manifest.toml` says",
     );
-    check_refused(&archive_of(&[mapping.clone()], false), "there is no `manifest.toml` in it");
+    check_refused(&archive_of(std::slice::from_ref(&mapping), false), "there is no `manifest.toml` in it");
     let twice = manifest_of(&[(path, RULE.as_bytes()), (path, RULE.as_bytes())]);
     check_refused(
         &archive_of(&[twice, mapping.clone(), forged("acme/x.toml", "")], false),
