@@ -40,7 +40,7 @@ fn forge(header: &str, plain: &[u8], epoch: &Epoch) -> String {
 
 /// Deflated zeros, made fast.
 fn zeros(count: usize) -> Vec<u8> {
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::copy(&mut std::io::repeat(0).take(count as u64), &mut encoder).unwrap();
     encoder.finish().unwrap()
 }
