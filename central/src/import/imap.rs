@@ -8,7 +8,7 @@ mod connect;
 
 use std::time::Duration;
 
-use async_imap::types::Fetch;
+use async_imap::types::{Fetch, UnsolicitedResponse};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 
@@ -27,6 +27,9 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 /// So long a session waits for the server to tell of a new message, or just waits where it cannot tell; then it looks
 /// itself. Servers end an IDLE after 29 minutes (RFC 2177).
 const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// After this long it looks again when something came while it was busy with what it had found.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// After a failure the mailbox is left alone for this long, doubled up to [`LOOK_EVERY`].
 const FIRST_WAIT: Duration = Duration::from_secs(20);
@@ -105,7 +108,9 @@ async fn session(
 ) -> Result<(), ImapError> {
     let mut mailbox = log_in(imap).await?;
     let idles = in_time(mailbox.capabilities()).await?.has_str("IDLE");
+    let besides = mailbox.unsolicited_responses.clone();
     loop {
+        while besides.try_recv().is_ok() {}
         drain(&mut mailbox, store, imap, now, told).await?;
         *wait = FIRST_WAIT;
         if !idles {
@@ -114,9 +119,15 @@ async fn session(
         }
         let mut idle = mailbox.idle();
         in_time(idle.init()).await?;
+        // A message that came after our search was told beside the answer to another command, and is not told again.
+        // What does not fit there is dropped, so that a full queue may have had one too.
+        let mut came = besides.is_full();
+        while let Ok(told) = besides.try_recv() {
+            came |= matches!(told, UnsolicitedResponse::Exists(_));
+        }
         // A server that only says that it is still there does not put off our own look.
         let (news, _stop) = idle.wait();
-        if let Ok(news) = tokio::time::timeout(LOOK_EVERY, news).await {
+        if let Ok(news) = tokio::time::timeout(if came { LOOK_AGAIN_AFTER } else { LOOK_EVERY }, news).await {
             news?;
         }
         mailbox = in_time(idle.done()).await?;

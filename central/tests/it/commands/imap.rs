@@ -207,6 +207,34 @@ fn serve_takes_messages_as_they_come_and_files_of_the_watched_directory() {
     assert_eq!(served.submit(&bed.site, &batch, &token).status, 200);
 }
 
+#[test]
+fn a_message_that_comes_while_another_is_moved_does_not_wait_for_the_next_look() {
+    let Some(dovecot) = Dovecot::start(Secured::Not, None) else { return };
+    let dovecot = std::sync::Arc::new(dovecot);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let bed = bed(&plain(listener.local_addr().expect("an address").port()));
+    dovecot.deliver(&message(&bed.site, 1));
+    let (second, server) = (message(&bed.site, 2), std::sync::Arc::clone(&dovecot));
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("a client");
+        let mut to_server = TcpStream::connect(("127.0.0.1", server.port)).expect("a server");
+        let (mut from_server, mut to_client) =
+            (to_server.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
+        std::thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+        let (mut second, mut buffer) = (Some(second), [0; 4_096]);
+        while let Ok(read @ 1..) = client.read(&mut buffer) {
+            if buffer[..read].windows(9).any(|text| text == b"UID MOVE ")
+                && let Some(second) = second.take()
+            {
+                server.deliver(&second);
+            }
+            to_server.write_all(&buffer[..read]).expect("sent on");
+        }
+    });
+    let _served = Served::start(bed.dir.path());
+    until("both messages", || bed.counted("SELECT count(*) FROM batch") == 2 && dovecot.folder("Processed") == 2);
+}
+
 /// Between a client and a server: ends connections after so many bytes of the server.
 struct Cutting {
     address: SocketAddr,
