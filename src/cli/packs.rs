@@ -64,7 +64,7 @@ pub(super) enum PackVerb {
     Pack {
         /// The folder
         dir: PathBuf,
-        /// The file to write [default: meterpost-pmd-<VERSION>.zip]
+        /// The file to write [default: meterpost-pmd-VERSION.zip]
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Which line of packs
