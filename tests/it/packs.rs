@@ -108,6 +108,12 @@ struct Central {
 }
 
 impl Central {
+    /// A site of its own on 127.98.`net`.0/24 that takes every pack without asking.
+    fn adopting_site(&self, net: u8) -> Site {
+        let token = self.said(&["site", "add", "Lindenweg", "--central", &format!("http://{}", self.address)]);
+        Site::new(net, &token.out, "[packs]\npolicy = \"adopt\"\n")
+    }
+
     fn start(keys: &[String]) -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("central.toml"), format!("pack_keys = {keys:?}\n")).unwrap();
@@ -367,8 +373,7 @@ fn what_is_not_proven_or_a_step_back_changes_nothing() {
     }
     let desk = Desk::new();
     let central = Central::start(&[desk.public("now")]);
-    let token = central.said(&["site", "add", "Lindenweg", "--central", &format!("http://{}", central.address)]);
-    let site = Site::new(2, &token.out, "[packs]\npolicy = \"adopt\"\n");
+    let site = central.adopting_site(2);
     let text = mapping(OWN, 7, "MFP 500");
     let five = desk.pack(5, &text, "now");
     assert_eq!(central.publish(&five).code, 0);
@@ -418,8 +423,7 @@ fn the_schedule_fetches_a_pack_and_damage_on_the_disk_leaves_the_programs_own_li
     }
     let desk = Desk::new();
     let central = Central::start(&[desk.public("now")]);
-    let token = central.said(&["site", "add", "Lindenweg", "--central", &format!("http://{}", central.address)]);
-    let site = Site::new(3, &token.out, "[packs]\npolicy = \"adopt\"\n");
+    let site = central.adopting_site(3);
     let config = site.home.path().join("etc/meterpost.toml");
     fs::write(&config, fs::read_to_string(&config).unwrap().replace("packs = \"\"", "packs = \"@daily\"")).unwrap();
     assert_eq!(central.publish(&desk.pack(5, &mapping(OWN, 7, "MFP 500"), "now")).code, 0);

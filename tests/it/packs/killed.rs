@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use meterpost::packs::shelf::Shelf;
 
-use super::{Central, Desk, OWN, Site, can_sign, mapping};
+use super::{Central, Desk, OWN, can_sign, mapping};
 use crate::cli::meterpost;
 
 #[test]
@@ -16,8 +16,7 @@ fn a_kill_at_any_moment_of_taking_a_pack_leaves_the_old_one_or_the_new_one() {
     }
     let desk = Desk::new();
     let central = Central::start(&[desk.public("now")]);
-    let token = central.said(&["site", "add", "Lindenweg", "--central", &format!("http://{}", central.address)]);
-    let site = Site::new(4, &token.out, "[packs]\npolicy = \"adopt\"\n");
+    let site = central.adopting_site(4);
     let home = site.home.path();
     let old = desk.pack(1, &mapping(OWN, 7, "MFP 500"), "now").display().to_string();
     let began = Instant::now();
