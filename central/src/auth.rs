@@ -68,6 +68,15 @@ pub enum Attempt {
 
 /// Sets a person's password, and makes the person where there is none.
 pub async fn set_password(store: &Store, name: &str, password: &Secret) -> Result<(), PasswordError> {
+    Ok(store.set_password(name.to_owned(), hash_of(password).await?).await?)
+}
+
+/// Makes the first person of all. False: somebody is there already, and nothing has changed.
+pub async fn make_first(store: &Store, name: &str, password: &Secret) -> Result<bool, PasswordError> {
+    Ok(store.add_first_person(name.to_owned(), hash_of(password).await?).await?)
+}
+
+async fn hash_of(password: &Secret) -> Result<String, PasswordError> {
     if password.expose().chars().count() < PASSWORD_MIN || password.expose().len() > PASSWORD_MAX {
         return Err(PasswordError::Length);
     }
@@ -78,7 +87,7 @@ pub async fn set_password(store: &Store, name: &str, password: &Secret) -> Resul
         hash.map(|hash| hash.to_string()).map_err(|error| StoreError::Broken(error.to_string()))
     })
     .await?;
-    Ok(store.set_password(name.to_owned(), hash).await?)
+    Ok(hash)
 }
 
 /// A password for people to type once: 20 characters of 32, 100 bits.

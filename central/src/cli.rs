@@ -276,6 +276,10 @@ fn secret_of(variable: &str) -> Option<Secret> {
 }
 
 async fn run_serve(config: Config) -> Result<Done, CommandError> {
+    // A certificate that cannot be used is told before anybody is told where to come.
+    if let Some(files) = &config.tls {
+        crate::serve::acceptor(files).map_err(StartError::from)?;
+    }
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| CommandError::Work(format!("cannot listen on `{}`: {error}", config.listen)))?;

@@ -79,7 +79,7 @@ pub async fn devices(
     fleet.sort_by(|one, other| (&one.site_name, &one.summary.key).cmp(&(&other.site_name, &other.summary.key)));
     let mut rows = Rows::begin(format, WHO_COLUMNS.iter().chain(&DEVICE_COLUMNS), out)?;
     for row in &fleet {
-        rows.write(device_cells(row))?;
+        rows.write(device_cells(row, format))?;
     }
     rows.end()?;
     Ok(damaged)
@@ -117,7 +117,7 @@ fn who_cells(site: [&str; 2], device: [&str; 2], who: [&Option<String>; 3]) -> V
     site.iter().chain(&device).map(|text| json!(text)).chain(who.iter().map(|text| json!(text))).collect()
 }
 
-const DEVICE_COLUMNS: [&str; 14] = [
+const DEVICE_COLUMNS: [&str; 15] = [
     "asset_tag",
     "name",
     "location",
@@ -132,9 +132,10 @@ const DEVICE_COLUMNS: [&str; 14] = [
     "lowest_supply_percent",
     "alerts",
     "worst_alert",
+    "not_actual",
 ];
 
-fn device_cells(row: &FleetRow) -> Vec<Value> {
+fn device_cells(row: &FleetRow, format: Format) -> Vec<Value> {
     let summary = &row.summary;
     let who = [&summary.vendor, &summary.model, &summary.serial];
     let mut cells = who_cells([&row.site_name, &row.site], [&row.id, &summary.key], who);
@@ -153,8 +154,22 @@ fn device_cells(row: &FleetRow) -> Vec<Value> {
         json!(summary.lowest.as_ref().map(|lowest| lowest.percent)),
         json!(summary.alerts),
         json!(summary.worst.map(crate::derive::Severity::as_str)),
+        pairs(summary.not_actual.iter().map(|(key, basis)| (key, json!(basis))), format),
     ]);
     cells
+}
+
+/// Counters and what is said of each in one cell: `key=word key=word` in CSV, an object in JSON. None are an empty cell.
+fn pairs<'p>(pairs: impl Iterator<Item = (&'p String, Value)>, format: Format) -> Value {
+    let pairs: Map<String, Value> = pairs.map(|(key, value)| (key.clone(), value)).collect();
+    match format {
+        _ if pairs.is_empty() => Value::Null,
+        Format::Json => Value::Object(pairs),
+        Format::Csv => {
+            let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            json!(pairs.iter().map(|(key, value)| format!("{key}={}", word(value))).collect::<Vec<_>>().join(" "))
+        }
+    }
 }
 
 const READING_COLUMNS: [&str; 4] = ["read_at", "effective_at", "sequence", "outcome"];
@@ -174,18 +189,8 @@ fn reading_cells(row: &ReadingRow, format: Format) -> Vec<Value> {
     cells.extend(COUNTER_COLUMNS.iter().map(|key| json!(row.counters.get(*key).map(|count| count.value))));
     let others = row.counters.iter().filter(|(key, _)| !COUNTER_COLUMNS.contains(&key.as_str()));
     let doubtful = row.counters.iter().filter(|(_, count)| count.basis != "actual");
-    match format {
-        Format::Csv => {
-            let join = |pairs: Vec<String>| if pairs.is_empty() { Value::Null } else { json!(pairs.join(" ")) };
-            cells.push(join(others.map(|(key, count)| format!("{key}={}", count.value)).collect()));
-            cells.push(join(doubtful.map(|(key, count)| format!("{key}={}", count.basis)).collect()));
-        }
-        Format::Json => {
-            let object = |pairs: Map<String, Value>| if pairs.is_empty() { Value::Null } else { Value::Object(pairs) };
-            cells.push(object(others.map(|(key, count)| (key.clone(), json!(count.value))).collect()));
-            cells.push(object(doubtful.map(|(key, count)| (key.clone(), json!(count.basis))).collect()));
-        }
-    }
+    cells.push(pairs(others.map(|(key, count)| (key, json!(count.value))), format));
+    cells.push(pairs(doubtful.map(|(key, count)| (key, json!(count.basis))), format));
     cells
 }
 

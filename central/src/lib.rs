@@ -101,19 +101,29 @@ async fn make_administrator(store: &Store, config: &Config) -> Result<(), StartE
     }
     let name = auth::ADMINISTRATOR;
     if let Some(password) = &config.admin_password {
-        return Ok(auth::set_password(store, name, password).await?);
+        auth::make_first(store, name, password).await?;
+        return Ok(());
     }
-    let (password, file) = (auth::invent_password(), &config.initial_password_file);
-    let to_terminal = io::stderr().is_terminal();
-    if !to_terminal {
-        private::write(file, format!("{}\n", password.expose()).as_bytes())
-            .map_err(|error| StartError::PasswordFile(file.display().to_string(), error))?;
+    let password = auth::invent_password();
+    if io::stderr().is_terminal() {
+        // Of two programs that start at one time the one that makes the administrator tells the password.
+        if auth::make_first(store, name, &password).await? {
+            eprintln!(
+                "first start: log in as `{name}` with the password `{}`; it is not shown again",
+                password.expose()
+            );
+        }
+        return Ok(());
     }
-    auth::set_password(store, name, &password).await?;
-    if to_terminal {
-        eprintln!("first start: log in as `{name}` with the password `{}`; it is not shown again", password.expose());
-    } else {
+    let file = &config.initial_password_file;
+    let cannot = |error| StartError::PasswordFile(file.display().to_string(), error);
+    let own = file.with_extension(clock::random_uuid());
+    private::write(&own, format!("{}\n", password.expose()).as_bytes()).map_err(cannot)?;
+    if auth::make_first(store, name, &password).await? {
+        std::fs::rename(&own, file).map_err(cannot)?;
         eprintln!("first start: log in as `{name}` with the password in `{}`, and delete that file", file.display());
+    } else {
+        std::fs::remove_file(&own).map_err(cannot)?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The newest state of a device, folded from its readings, and the one line that the list of the fleet shows of it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use meterpost_wire::reading::{Alert, AlertScope, Alerts, Coded, Outcome, Reading, Scope, Supply};
+use meterpost_wire::reading::{Alert, AlertScope, Alerts, Basis, Coded, Outcome, Reading, Scope, Supply};
 use serde::{Deserialize, Serialize};
 
 /// Where a reading stands among those of its device: by sequence. A batch holds a device once, so the rest decides only
@@ -192,6 +193,13 @@ fn alert_key(alert: &Alert) -> AlertKey {
     (alert.index, alert.group_index, code(&alert.group), code(&alert.code))
 }
 
+/// The counter in the column Total.
+pub const TOTAL: &str = "system.impressions";
+/// The counter in the column Mono.
+pub const MONO: &str = "system.monochrome_impressions";
+/// The counter in the column Colour.
+pub const COLOR: &str = "system.full_color_impressions";
+
 /// What the list of the fleet shows of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
@@ -217,6 +225,9 @@ pub struct Summary {
     pub mono: Option<u64>,
     /// `system.full_color_impressions`.
     pub color: Option<u64>,
+    /// Which of these three are not simply read: counter key to `derived` or `suspect`.
+    #[serde(default)]
+    pub not_actual: BTreeMap<String, String>,
     /// The supply that needs somebody first.
     pub lowest: Option<Lowest>,
     /// Number of open alerts; absent = they were never read.
@@ -287,10 +298,13 @@ pub fn supply_name(supply: &Supply) -> String {
 pub fn summary(state: &DeviceState) -> Summary {
     let reading = &state.reading;
     let identity = reading.identity.clone().unwrap_or_default();
-    let count = |key: &str| {
-        let counters = reading.counters.as_ref()?;
-        counters.iter().find(|(name, _)| name.as_str() == key).map(|(_, count)| count.value)
-    };
+    let billed = |key: &str| reading.counters.iter().flatten().find(|(name, _)| name.as_str() == key);
+    let count = |key: &str| billed(key).map(|(_, count)| count.value);
+    let not_actual = [TOTAL, MONO, COLOR]
+        .iter()
+        .filter_map(|key| billed(key))
+        .filter(|(_, count)| count.basis != Basis::Actual)
+        .map(|(key, count)| (key.as_str().to_owned(), count.basis.as_str().to_owned()));
     let lowest = reading
         .supplies
         .iter()
@@ -308,9 +322,10 @@ pub fn summary(state: &DeviceState) -> Summary {
         name: identity.system_name.or(reading.network.as_ref().and_then(|network| network.host_name.clone())),
         location: identity.location,
         address: reading.network.as_ref().and_then(|network| network.addresses.first().cloned()),
-        total: count("system.impressions"),
-        mono: count("system.monochrome_impressions"),
-        color: count("system.full_color_impressions"),
+        total: count(TOTAL),
+        mono: count(MONO),
+        color: count(COLOR),
+        not_actual: not_actual.collect(),
         lowest,
         alerts: alerts.map(|alerts| u32::try_from(alerts.len()).unwrap_or(u32::MAX)),
         worst: alerts.unwrap_or_default().iter().map(severity).max(),
@@ -321,10 +336,8 @@ pub fn summary(state: &DeviceState) -> Summary {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use meterpost_wire::CounterKey;
-    use meterpost_wire::reading::{Basis, Count, Evidence, Identity, Status};
+    use meterpost_wire::reading::{Count, Evidence, Identity, Status};
 
     use super::*;
 

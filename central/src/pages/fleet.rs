@@ -9,11 +9,13 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
+use meterpost_wire::reading::Basis;
 use serde::{Deserialize, Deserializer};
 
 use super::{Frame, frame, render, words};
 use crate::clock;
 use crate::derive::Severity;
+use crate::derive::device::{COLOR, MONO, TOTAL};
 use crate::error::Failure;
 use crate::router::App;
 use crate::store::{Fleet, FleetRow};
@@ -104,9 +106,8 @@ struct Row {
     model: String,
     serial: String,
     site: String,
-    total: String,
-    mono: String,
-    color: String,
+    /// Total, mono and colour.
+    numbers: [Number; 3],
     lowest: Option<Supply>,
     alerts: Option<u32>,
     worst: &'static str,
@@ -115,6 +116,14 @@ struct Row {
     read_local: String,
     old: bool,
     trouble: &'static str,
+}
+
+struct Number {
+    /// Of its column.
+    name: &'static str,
+    text: String,
+    /// It contradicts other counters, or what was read before.
+    suspect: bool,
 }
 
 struct Supply {
@@ -160,8 +169,8 @@ fn fleet_page(frame: Frame, fleet: Fleet, mut query: FleetQuery, now: Timestamp)
     };
     shown.sort_by(|one, other| {
         ordered(one, other, key, descending)
-            .then_with(|| text_order(&one.site_name, &other.site_name))
-            .then_with(|| text_order(&device_name(one), &device_name(other)))
+            .then_with(|| in_order(&one.site_name).cmp(&in_order(&other.site_name)))
+            .then_with(|| in_order(&device_name(one)).cmp(&in_order(&device_name(other))))
             .then_with(|| one.id.cmp(&other.id))
     });
     let total = shown.len();
@@ -238,9 +247,9 @@ fn ordered(one: &FleetRow, other: &FleetRow, key: &str, descending: bool) -> Ord
     let text = |text: &Option<String>| text.as_ref().map(|text| text.to_lowercase());
     let (a, b) = (&one.summary, &other.summary);
     match key {
-        "name" => known(Some(device_name(one).to_lowercase()), Some(device_name(other).to_lowercase()), descending),
+        "name" => known(Some(in_order(&device_name(one))), Some(in_order(&device_name(other))), descending),
         "model" => known(text(&a.vendor).zip(text(&a.model)), text(&b.vendor).zip(text(&b.model)), descending),
-        "site" => known(Some(one.site_name.to_lowercase()), Some(other.site_name.to_lowercase()), descending),
+        "site" => known(Some(in_order(&one.site_name)), Some(in_order(&other.site_name)), descending),
         "total" => known(a.total, b.total, descending),
         "mono" => known(a.mono, b.mono, descending),
         "color" => known(a.color, b.color, descending),
@@ -258,8 +267,20 @@ fn ordered(one: &FleetRow, other: &FleetRow, key: &str, descending: bool) -> Ord
     }
 }
 
-fn text_order(one: &str, other: &str) -> Ordering {
-    one.to_lowercase().cmp(&other.to_lowercase())
+/// What names are sorted by: words in any case of letters, and numbers by their size, so that `10.0.0.9` comes before
+/// `10.0.0.10`.
+fn in_order(name: &str) -> Vec<(String, u64)> {
+    let name = name.to_lowercase();
+    let digits = |text: &str| text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let mut parts = Vec::new();
+    let mut rest = name.as_str();
+    while !rest.is_empty() {
+        let (word, behind) = rest.split_at(rest.find(|letter: char| letter.is_ascii_digit()).unwrap_or(rest.len()));
+        let (number, behind) = behind.split_at(digits(behind));
+        parts.push((word.to_owned(), number.parse().unwrap_or(u64::MAX)));
+        rest = behind;
+    }
+    parts
 }
 
 /// Its name, else its address, else its key.
@@ -273,6 +294,11 @@ fn line(row: &FleetRow, now: Timestamp) -> Row {
     let summary = &row.summary;
     let model =
         [summary.vendor.as_deref(), summary.model.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let number = |name, key: &str, value| Number {
+        name,
+        text: words::grouped_or_dash(value),
+        suspect: summary.not_actual.get(key).is_some_and(|basis| basis == Basis::Suspect.as_str()),
+    };
     Row {
         id: row.id.clone(),
         name: device_name(row),
@@ -280,9 +306,11 @@ fn line(row: &FleetRow, now: Timestamp) -> Row {
         model: if model.is_empty() { "–".to_owned() } else { model },
         serial: summary.serial.clone().unwrap_or_default(),
         site: row.site_name.clone(),
-        total: words::grouped_or_dash(summary.total),
-        mono: words::grouped_or_dash(summary.mono),
-        color: words::grouped_or_dash(summary.color),
+        numbers: [
+            number("Total", TOTAL, summary.total),
+            number("Mono", MONO, summary.mono),
+            number("Colour", COLOR, summary.color),
+        ],
         lowest: summary.lowest.as_ref().map(|lowest| Supply {
             percent: lowest.percent,
             name: lowest.name.clone(),
@@ -384,6 +412,29 @@ mod tests {
         let page = fleet_page(frame, fleet, FleetQuery { page: Some(99), ..FleetQuery::default() }, now());
         assert_eq!((page.first, page.last, page.total, page.rows.len()), (101, 120, 120, 20));
         assert_eq!((page.previous.as_deref(), page.next), (Some("/?page=2"), None));
+    }
+
+    #[test]
+    fn a_number_in_doubt_is_marked() {
+        let mut row = printer("a", Some(2_364_805), None);
+        row.summary.not_actual =
+            [(TOTAL.to_owned(), "suspect".to_owned()), (MONO.to_owned(), "derived".to_owned())].into();
+        let frame = Frame { person: String::new(), form_token: String::new(), here: "fleet" };
+        let page = fleet_page(frame, Fleet { rows: vec![row], damaged: 0 }, FleetQuery::default(), now());
+        let shown = &page.rows[0];
+        assert_eq!(shown.numbers.each_ref().map(|number| number.suspect), [true, false, false]);
+        let html = page.render().expect("rendered");
+        assert_eq!(html.matches(r#"class="doubt""#).count(), 1, "{html}");
+    }
+
+    #[test]
+    fn addresses_are_in_the_order_of_their_numbers() {
+        let fleet =
+            ["10.0.0.102", "10.0.0.9", "10.0.0.21", "kitchen 10", "kitchen 9"].map(|name| printer(name, None, None));
+        let frame = Frame { person: String::new(), form_token: String::new(), here: "fleet" };
+        let page = fleet_page(frame, Fleet { rows: fleet.into(), damaged: 0 }, FleetQuery::default(), now());
+        let names: Vec<&str> = page.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["10.0.0.9", "10.0.0.21", "10.0.0.102", "kitchen 9", "kitchen 10"]);
     }
 
     #[test]

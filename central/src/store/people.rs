@@ -20,6 +20,18 @@ impl Store {
         self.read(|db, _| Ok(db.query_row("SELECT count(*) FROM person", [], |row| row.get::<_, i64>(0))? > 0)).await
     }
 
+    /// Makes a person if there is none at all, and tells whether it did: of two programs that start at one time one does.
+    pub async fn add_first_person(&self, name: String, password_hash: String) -> Result<bool, StoreError> {
+        self.write(move |db, _| {
+            let added = db.execute(
+                "INSERT INTO person (name, password) SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM person)",
+                (&name, &password_hash),
+            )?;
+            Ok(added == 1)
+        })
+        .await
+    }
+
     /// Makes a person, or gives an existing one another password, which ends all sessions.
     pub async fn set_password(&self, name: String, password_hash: String) -> Result<(), StoreError> {
         self.write(move |db, _| {

@@ -372,14 +372,19 @@ fn a_damaged_derived_row_costs_its_own_device_and_is_made_again() {
 
 /// A page of the program, over plain HTTP, as the administrator sees it.
 fn logged_in(served: &Served, path: &str) -> String {
+    let session = log_in(served, PASSWORD).expect("a session");
+    send(served.address, &format!("GET {path} HTTP/1.1\r\nHost: central\r\nCookie: {SESSION}={session}\r\n"), b"").body
+}
+
+/// The administrator's session, if this is the password.
+fn log_in(served: &Served, password: &str) -> Option<String> {
     let form = send(served.address, "GET /login HTTP/1.1\r\nHost: central\r\n", b"");
     let (cookie, token) = (form.cookie(FORM).expect("a cookie"), form.field("token").expect("a token"));
     let head = format!(
         "POST /login HTTP/1.1\r\nHost: central\r\nCookie: {FORM}={cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     );
-    let body = format!("token={token}&next=/&name=admin&password={PASSWORD}");
-    let session = send(served.address, &head, body.as_bytes()).cookie(SESSION).expect("a session");
-    send(served.address, &format!("GET {path} HTTP/1.1\r\nHost: central\r\nCookie: {SESSION}={session}\r\n"), b"").body
+    let body = format!("token={token}&next=/&name=admin&password={password}");
+    send(served.address, &head, body.as_bytes()).cookie(SESSION)
 }
 
 #[test]
@@ -527,6 +532,40 @@ fn the_first_password_goes_to_a_private_file_and_never_to_a_log() {
     assert_eq!(counted(&config_in(dir.path()), "SELECT count(*) FROM person"), 1);
     assert!(!file.exists(), "it is a password no more");
     check(dir.path(), &["user", "passwd", "admin"], 2, "a password has 10 characters or more");
+}
+
+#[test]
+fn of_two_first_starts_at_one_time_one_makes_the_administrator_and_its_password_is_the_one_that_is_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("data")).expect("made");
+    let mut starting: Vec<_> = (0..4)
+        .map(|_| {
+            let mut serve = command(dir.path(), &["serve", "--listen", "127.0.0.1:0"]);
+            serve.env_remove("METERPOST_CENTRAL_ADMIN_PASSWORD").stderr(Stdio::piped()).spawn().expect("it starts")
+        })
+        .collect();
+    let told: usize = starting
+        .iter_mut()
+        .map(|child| {
+            // Ready once it answers; the line on the first start stands before that.
+            let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines().map_while(Result::ok);
+            let line = lines.find(|line| line.contains("listening on http://")).expect("where it listens");
+            let address = line.rsplit("http://").next().expect("an address").trim().to_owned();
+            let mut health = std::net::TcpStream::connect(address).expect("it listens");
+            health.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("asked");
+            health.read_to_end(&mut Vec::new()).expect("answered");
+            child.kill().expect("killed");
+            child.wait().expect("gone");
+            lines.filter(|line| line.contains("first start")).count()
+        })
+        .sum();
+    assert_eq!(told, 1);
+    let files = std::fs::read_dir(dir.path()).expect("listed").map(|entry| entry.expect("an entry").file_name());
+    let passwords: Vec<_> = files.filter(|name| name.to_string_lossy().starts_with("initial-password")).collect();
+    assert_eq!(passwords, ["initial-password"]);
+    let served = Served::start(dir.path());
+    let password = std::fs::read_to_string(dir.path().join("initial-password")).expect("written");
+    assert!(log_in(&served, password.trim_end()).is_some(), "the password that was told");
 }
 
 #[test]
