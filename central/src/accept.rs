@@ -14,7 +14,9 @@ use meterpost_wire::seal;
 use sha2::{Digest, Sha256};
 
 use crate::open::{self, Content, Unopened};
-use crate::store::{Arrival, Incoming, Item, Known, NewHeld, Progress, SiteKeys, Store, StoreError, Taken};
+use crate::store::{
+    Arrival, Incoming, Item, Known, NewHeld, Progress, SiteKey, SiteKeys, Store, StoreError, Taken, Way,
+};
 
 /// A token, and what its channel says about it. What is inside must agree.
 #[derive(Clone, Debug)]
@@ -145,6 +147,10 @@ pub async fn look(
     let opened = tokio::task::spawn_blocking(move || open::open(&opening_keys, &opening))
         .await
         .map_err(|error| StoreError::Broken(error.to_string()))?;
+    // Whoever has a key that a person has closed is no holder of it any more: what is kept of his makes room for others.
+    let named_key = seal::peek_kid(token).and_then(|kid| keys.key(kid.epoch()));
+    let holder =
+        if named_key.is_some_and(|key| key.revoked.is_some()) { Standing::Stranger } else { Standing::Authentic };
     let (kid, content) = match opened {
         Ok(opened) => opened,
         Err(Unopened::UnknownKey(epoch)) => return Ok(Look::UnknownKey(epoch)),
@@ -152,10 +158,10 @@ pub async fn look(
             return refuse(RefusalCode::EnvelopeInvalid, error.to_string(), Standing::Stranger);
         }
         Err(error @ Unopened::NoBatch(_)) => {
-            return refuse(RefusalCode::EnvelopeInvalid, error.to_string(), Standing::Authentic);
+            return refuse(RefusalCode::EnvelopeInvalid, error.to_string(), holder);
         }
         Err(error @ Unopened::OtherSite(_)) => {
-            return refuse(RefusalCode::EnvelopeMismatch, error.to_string(), Standing::Authentic);
+            return refuse(RefusalCode::EnvelopeMismatch, error.to_string(), holder);
         }
     };
     let inner = match (&content, named) {
@@ -170,15 +176,18 @@ pub async fn look(
         }
         // A file says nothing of which batch it is, so there is no place for it: a later version may read it.
         (Content::Unreadable(why), None) => {
-            return refuse(RefusalCode::EnvelopeInvalid, why.clone(), Standing::Authentic);
+            return refuse(RefusalCode::EnvelopeInvalid, why.clone(), holder);
         }
     };
     if named.as_ref().is_some_and(|named| *named != inner) {
         let inside = "the request names another site, batch or sequence than the token".to_owned();
-        return refuse(RefusalCode::EnvelopeMismatch, inside, Standing::Authentic);
+        return refuse(RefusalCode::EnvelopeMismatch, inside, holder);
     }
     // Only the current epoch, the next, and ended ones have a key here, so this is no step over one.
-    let Some(epoch) = keys.epoch(kid.epoch()) else { return Ok(Look::UnknownKey(kid.epoch())) };
+    let Some(SiteKey { epoch, revoked, .. }) = keys.key(kid.epoch()) else { return Ok(Look::UnknownKey(kid.epoch())) };
+    if revoked.is_some_and(|revoked| inner.sequence > revoked.open_through) {
+        return Ok(Look::UnknownKey(kid.epoch()));
+    }
     Ok(Look::Take(Box::new(Arrival {
         batch_id: inner.batch_id,
         sequence: inner.sequence,
@@ -247,7 +256,7 @@ struct Told<'s> {
 
 impl Told<'_> {
     async fn take(&self, store: &Store, item: Item) -> Result<Taken, StoreError> {
-        let incoming = Incoming { items: vec![item], source: String::new(), mail: None };
+        let incoming = Incoming { items: vec![item], source: String::new(), way: Way::Https, mail: None };
         let taken = store.take(vec![incoming]).await?.into_iter().flatten().next();
         taken.ok_or_else(|| StoreError::Broken("one item was taken and none answered".to_owned()))
     }

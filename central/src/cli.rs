@@ -2,10 +2,12 @@
 //! standard error; the exit codes are those of CONTRACT 1.
 
 mod enrol;
+mod gaps;
 mod import;
 mod log;
 mod pack;
 mod quarantine;
+mod site;
 
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};
@@ -16,16 +18,14 @@ use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
-use meterpost_wire::keys::Enc;
 use tokio::net::TcpListener;
 
-use enrol::EnrolArguments;
 use pack::Pack;
 
 use crate::config::{Config, ConfigError, Overrides, Secret};
 use crate::export::{self, ExportError, Format, Wanted};
-use crate::sites::{self, SiteError};
-use crate::store::{SiteRow, Store, StoreError};
+use crate::sites::SiteError;
+use crate::store::{Store, StoreError};
 use crate::{StartError, accept, auth, clock, open, open_store};
 
 /// Receives the sealed batches of meterpost collectors, shows and exports what they say.
@@ -72,12 +72,12 @@ enum Command {
     #[command(after_help = "Example:\n  meterpost-central serve --listen 127.0.0.1:8099\n  \
                             meterpost-central serve --listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem")]
     Serve(Serve),
-    /// Sites and their enrolment tokens
+    /// Sites, their keys and enrolment tokens
     #[command(
         subcommand,
         after_help = "Example:\n  meterpost-central site add \"Head office\" --central https://central.example"
     )]
-    Site(Site),
+    Site(site::Site),
     /// Write what is stored to standard output
     #[command(
         subcommand,
@@ -99,6 +99,13 @@ enum Command {
                             meterpost-central import --mta - < message.eml\n\n\
                             What cannot be taken is kept in quarantine and told, and the rest goes on (exit code 3).")]
     Import(import::Import),
+    /// What is missing of each site, late, void, forked; what it costs, and the code that brings it back
+    #[command(
+        after_help = "Example:\n  meterpost-central gaps\n  meterpost-central gaps \"Head office\" --format json\n  \
+                            meterpost-central gaps \"Head office\" --take-note 41 --remark \"the old machine is gone\"\n\n\
+                            Alert events are counted as lost at least: one that began and ended within a gap leaves no trace."
+    )]
+    Gaps(gaps::Gaps),
     /// What could not be taken: look into it, and try again after a fix
     #[command(
         subcommand,
@@ -129,32 +136,6 @@ struct Serve {
     /// one it is invented, and told to the terminal or written to `initial-password` beside the configuration
     #[arg(long, value_name = "FILE")]
     admin_password_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Site {
-    /// Add a site and print its enrolment token
-    #[command(after_help = "Example:\n  meterpost-central site add \"Head office\" --central https://central.example")]
-    Add {
-        /// For people
-        name: String,
-        /// Cipher of the site's batches: A256CBC-HS512 or A128CBC-HS256
-        #[arg(long, default_value = "A256CBC-HS512", value_parser = parse_enc)]
-        enc: Enc,
-        #[command(flatten)]
-        enrol: EnrolArguments,
-    },
-    /// Print all sites
-    #[command(after_help = "Example:\n  meterpost-central site list")]
-    List,
-    /// Print the enrolment token of a site again
-    #[command(after_help = "Example:\n  meterpost-central site token \"Head office\"")]
-    Token {
-        /// Name or id
-        name: String,
-        #[command(flatten)]
-        enrol: EnrolArguments,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -261,10 +242,11 @@ async fn dispatch(arguments: Arguments) -> Result<Done, CommandError> {
             overrides.admin_password_file = serve.admin_password_file;
             run_serve(Config::load(overrides)?).await
         }
-        Command::Site(site) => run_site(&Config::load(overrides)?, site).await,
+        Command::Site(site) => site::run(&Config::load(overrides)?, site).await,
         Command::Export(export) => run_export(&Config::load(overrides)?, export).await,
         Command::Check { rederive } => run_check(&Config::load(overrides)?, rederive).await,
         Command::Import(import) => import::run(Config::load(overrides), import).await,
+        Command::Gaps(arguments) => gaps::run(&Config::load(overrides)?, arguments).await,
         Command::Quarantine(command) => quarantine::run(&Config::load(overrides)?, command).await,
         Command::Pack(pack) => pack.run(&Config::load(overrides)?),
         Command::User(User::Passwd { name }) => run_passwd(&Config::load(overrides)?, &name).await,
@@ -309,71 +291,6 @@ async fn told_to_end() {
     }
     #[cfg(not(unix))]
     interrupted.await;
-}
-
-async fn run_site(config: &Config, site: Site) -> Result<Done, CommandError> {
-    let token = match site {
-        Site::Add { name, enc, enrol } => {
-            let enrol = enrol.checked(config)?;
-            sites::add(&open_store(config).await?, &name, enc, &enrol).await?
-        }
-        Site::Token { name, enrol } => {
-            let enrol = enrol.checked(config)?;
-            sites::token(&open_store(config).await?, &name, &enrol, clock::now()).await?
-        }
-        Site::List => return list_sites(&existing_store(config).await?).await,
-    };
-    print(|out| writeln!(out, "{}", *token))?;
-    Ok(Done::Whole)
-}
-
-async fn list_sites(store: &Store) -> Result<Done, CommandError> {
-    let sites = store.sites().await?;
-    let width = sites.iter().map(|site| site.name.chars().count()).max().unwrap_or(0).max(4);
-    let now = clock::now();
-    print(|out| {
-        writeln!(
-            out,
-            "{:36}  {:width$}  {:>8}  {:>9}  {:>9}  last batch",
-            "site", "name", "devices", "highest", "complete"
-        )?;
-        for site in &sites {
-            let last = site.last.as_ref().map_or_else(
-                || "never".to_owned(),
-                |last| last.received_at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string(),
-            );
-            writeln!(
-                out,
-                "{}  {:width$}  {:>8}  {:>9}  {:>9}  {last}{}",
-                site.id,
-                site.name,
-                site.devices,
-                site.highest,
-                site.acknowledged_through,
-                remarks(site, now)
-            )?;
-        }
-        Ok(())
-    })?;
-    Ok(Done::Whole)
-}
-
-/// What a person should look into, in words after two blanks; the page of sites says more.
-fn remarks(site: &SiteRow, now: Timestamp) -> String {
-    let missing: u64 = site.missing.iter().map(|(first, last)| last - first + 1).sum();
-    let counted = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
-    let silent = site.last.as_ref().and_then(|last| last.promise_at).is_some_and(|promise| promise < now);
-    let remarks = [
-        silent.then(|| "silent".to_owned()),
-        (!site.forks.is_empty()).then(|| "forked".to_owned()),
-        counted(missing, "missing"),
-        counted(site.quarantined, "in quarantine"),
-        counted(site.set_aside, "set aside"),
-        counted(site.needs_upgrade, "for a newer central"),
-        counted(site.unreadable, "unreadable"),
-    ];
-    let words = remarks.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    if words.is_empty() { words } else { format!("  {words}") }
 }
 
 async fn run_export(config: &Config, export: Export) -> Result<Done, CommandError> {
@@ -477,10 +394,6 @@ fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Com
         }
         _ => Ok(()),
     }
-}
-
-fn parse_enc(text: &str) -> Result<Enc, String> {
-    Enc::parse(text).ok_or_else(|| "`A256CBC-HS512` or `A128CBC-HS256` would be right".to_owned())
 }
 
 /// An instant, or the start of a day in the local zone.

@@ -24,7 +24,7 @@ use meterpost_wire::mail::{self, Without};
 use meterpost_wire::seal;
 
 use crate::accept::{self, Look, Standing, Submission};
-use crate::store::{Incoming, Item, Mail, NewHeld, SiteKeys, Store, StoreError, Taken};
+use crate::store::{Incoming, Item, Mail, NewHeld, SiteKeys, Store, StoreError, Taken, Way};
 
 /// Bytes of a file or message that is read; a larger one is read one byte further, and is no batch.
 pub const PIECE_MAX: usize = mail::MESSAGE_MAX;
@@ -211,7 +211,7 @@ async fn take_group(store: &Store, pieces: Vec<Piece>, now: Timestamp) -> Result
         };
         let mail = piece.mail.map(|place| place.mail(now, without));
         let (items, reasons): (Vec<_>, Vec<_>) = items.into_iter().unzip();
-        incoming.push(Incoming { items, source: piece.name, mail });
+        incoming.push(Incoming { items, source: piece.name, way: Way::Import, mail });
         looks.push((without, reasons));
     }
     let taken = store.take(incoming).await?;
@@ -221,14 +221,15 @@ async fn take_group(store: &Store, pieces: Vec<Piece>, now: Timestamp) -> Result
 /// Marks a message that is not fetched.
 async fn pass_over(store: &Store, place: &MailPlace, without: Without, now: Timestamp) -> Result<(), StoreError> {
     let mail = Some(place.mail(now, Some(without)));
-    store.take(vec![Incoming { items: Vec::new(), source: String::new(), mail }]).await.map(|_| ())
+    store.take(vec![Incoming { items: Vec::new(), source: String::new(), way: Way::Import, mail }]).await.map(|_| ())
 }
 
 /// Tries once more what is in the quarantine under this number, as if it came in now. `None`: there is no such item.
 pub async fn again(store: &Store, number: u64, now: Timestamp) -> Result<Option<Outcome>, StoreError> {
     let Some((_, bytes)) = store.held_item(number).await? else { return Ok(None) };
     let (item, reason) = item(store, &mut Keys::default(), bytes, true, now).await?;
-    let taken = store.take(vec![Incoming { items: vec![item], source: String::new(), mail: None }]).await?;
+    let taken =
+        store.take(vec![Incoming { items: vec![item], source: String::new(), way: Way::Import, mail: None }]).await?;
     Ok(taken.into_iter().next().map(|taken| outcome(None, vec![reason], taken)))
 }
 

@@ -17,6 +17,7 @@ pub mod sites;
 pub mod accept;
 pub mod chain;
 pub mod derive;
+pub mod gaps;
 mod gate;
 pub mod import;
 pub mod open;

@@ -1,4 +1,4 @@
-//! Making a site, and the enrolment token that a person carries to it. The token is the only thing that ever goes from
+//! Making a site, the life of its keys, and the enrolment token that a person carries to it. The token is the only thing that ever goes from
 //! here to a site by another way than as the answer to its own request.
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use meterpost_wire::keys::{Enc, Epoch, Kid, SiteId};
 use zeroize::Zeroizing;
 
 use crate::clock;
-use crate::store::{NewSite, SiteKeys, Store, StoreError};
+use crate::store::{self, NewSite, SiteKeys, Store, StoreError};
 
 /// Characters of a site's name.
 pub const NAME_MAX: usize = 255;
@@ -42,6 +42,9 @@ pub enum SiteError {
     /// Its numbers have come to their end.
     #[error("the site `{0}` has used sequence {SEQUENCE_MAX}, the last there is: add it anew under another name")]
     NumbersEnd(String),
+    /// A person has revoked its keys, and no epoch with a secret of its own follows yet.
+    #[error("the keys of the site `{0}` are revoked: `site rotate --fresh` prints a token with new ones")]
+    Revoked(String),
     /// No site has this name or id.
     #[error("there is no site `{0}`: `site list` prints them all")]
     Unknown(String),
@@ -67,19 +70,73 @@ pub async fn add(store: &Store, name: &str, enc: Enc, enrol: &Enrol) -> Result<Z
     Ok(enrolment(name, epoch, enrol, None))
 }
 
-/// The enrolment token of a site again, for its current epoch. Once anything is stored it starts 1,000 above that.
+/// The enrolment token of a site again, for its current epoch; after a revocation for the one that `rotate` has made ready.
+/// Once anything is stored it starts 1,000 above that.
 pub async fn token(
     store: &Store,
     name_or_id: &str,
     enrol: &Enrol,
     now: Timestamp,
 ) -> Result<Zeroizing<String>, SiteError> {
-    let unknown = || SiteError::Unknown(name_or_id.to_owned());
-    let site: SiteKeys = store.site(name_or_id.trim().to_owned(), now).await?.ok_or_else(unknown)?;
-    let epoch = site.epoch(site.current).ok_or_else(unknown)?.clone();
+    let site = named(store, name_or_id, now).await?;
+    let revoked = || SiteError::Revoked(site.name.clone());
+    let open = |epoch: u32| site.key(epoch).filter(|key| key.revoked.is_none());
+    let key = open(site.current).or_else(|| open(site.current + 1)).ok_or_else(revoked)?;
+    enrolment_above(store, &site, key.epoch.clone(), enrol).await
+}
+
+/// A token for the next epoch of a site.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The enrolment token.
+    pub token: Zeroizing<String>,
+    /// Its epoch.
+    pub epoch: u32,
+    /// When a token for this epoch with another key was printed, which is void now.
+    pub replaces: Option<Timestamp>,
+}
+
+/// The enrolment token for the next epoch of a site. Its secret follows from that of the current one, or is a `fresh` one;
+/// `enc` changes the cipher. The site moves there when it takes the token, and this central when the first batch under the new
+/// key arrives: until then everything goes on under the old one.
+pub async fn rotate(
+    store: &Store,
+    name_or_id: &str,
+    fresh: bool,
+    enc: Option<Enc>,
+    enrol: &Enrol,
+    now: Timestamp,
+) -> Result<Rotation, SiteError> {
+    let site = named(store, name_or_id, now).await?;
+    let change = store::Rotation { fresh: fresh.then(clock::random_bytes), enc };
+    let rotated = store.rotate(site.id.clone(), change, now).await?;
+    let rotated = rotated.ok_or_else(|| SiteError::Revoked(site.name.clone()))?;
+    let epoch = rotated.epoch.kid().epoch();
+    let token = enrolment_above(store, &site, rotated.epoch, enrol).await?;
+    Ok(Rotation { token, epoch, replaces: rotated.replaces })
+}
+
+/// Closes the keys of a site, and gives the highest sequence that they still open.
+pub async fn revoke(store: &Store, name_or_id: &str, now: Timestamp) -> Result<u64, SiteError> {
+    let site = named(store, name_or_id, now).await?;
+    Ok(store.revoke(site.id, now).await?)
+}
+
+/// The site of this name or id, with its keys.
+pub async fn named(store: &Store, name_or_id: &str, now: Timestamp) -> Result<SiteKeys, SiteError> {
+    let found = store.site(name_or_id.trim().to_owned(), now).await?;
+    found.ok_or_else(|| SiteError::Unknown(name_or_id.to_owned()))
+}
+
+async fn enrolment_above(
+    store: &Store,
+    site: &SiteKeys,
+    epoch: Epoch,
+    enrol: &Enrol,
+) -> Result<Zeroizing<String>, SiteError> {
     let highest = store.progress(site.id.to_string()).await?.highest;
     if highest >= SEQUENCE_MAX {
-        return Err(SiteError::NumbersEnd(site.name));
+        return Err(SiteError::NumbersEnd(site.name.clone()));
     }
     let sequence = (highest > 0).then_some((highest + SEQUENCE_JUMP).min(SEQUENCE_MAX));
     Ok(enrolment(&site.name, epoch, enrol, sequence))

@@ -12,10 +12,12 @@
 //! Statements use `$1 …` in the order of first use and `ON CONFLICT`, which SQLite and PostgreSQL both speak.
 
 mod batches;
+mod chain;
 mod check;
 mod file;
 mod fleet;
 mod incoming;
+mod keys;
 mod people;
 mod quarantine;
 mod sites;
@@ -27,13 +29,15 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 pub use batches::{Arrival, Known, Progress, Rederived, SetAside};
+pub use chain::{ChainRows, ForkNote, ForkRow, StoredRow};
 pub use check::Checked;
 pub use fleet::{
     CountRow, DeviceRow, Fleet, FleetRow, History, READINGS_PAGE, ReadingRow, Readings, ReadingsFrom, Who,
 };
-pub use incoming::{Incoming, Item, Mail, Taken, Verdict};
+pub use incoming::{Incoming, Item, Mail, Taken, Verdict, Way};
+pub use keys::{KEY_AFTER_MOVE, Revoked, Rotated, Rotation, SiteKey, SiteKeys};
 pub use quarantine::{HeldRow, NewHeld, SetAsideRow};
-pub use sites::{Held, LastBatch, NewSite, SiteKeys, SiteRow};
+pub use sites::{Held, LastBatch, NewSite, SiteRow};
 
 use crate::keyring::{DoesNotOpen, Keyring, Rows};
 

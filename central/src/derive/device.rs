@@ -186,9 +186,10 @@ fn merge_alerts(open: &mut Vec<Alert>, places: &mut Places, new: &Alerts, at: Pl
 }
 
 /// What makes two rows the same alert: index, group index, code of the group, code.
-type AlertKey = (Option<u32>, Option<i32>, Option<i64>, Option<i64>);
+pub type AlertKey = (Option<u32>, Option<i32>, Option<i64>, Option<i64>);
 
-fn alert_key(alert: &Alert) -> AlertKey {
+/// See [`AlertKey`].
+pub fn alert_key(alert: &Alert) -> AlertKey {
     let code = |coded: &Option<Coded>| coded.as_ref().and_then(|coded| coded.code);
     (alert.index, alert.group_index, code(&alert.group), code(&alert.code))
 }

@@ -211,6 +211,7 @@ mod tests {
             highest: 7,
             missing: Vec::new(),
             forks: Vec::new(),
+            forks_noted: 0,
             forked_at: None,
             devices: 3,
             quarantined: 0,

@@ -9,8 +9,9 @@ use meterpost_wire::keys::Epoch;
 use rusqlite::{OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 
-use super::sites::{self, SiteKeys};
-use super::{Store, StoreError, column, fleet, number, seal_json};
+use super::incoming::Way;
+use super::keys::{self, SiteKeys};
+use super::{Store, StoreError, column, fleet, number, seal_json, sites};
 use crate::chain::{self, Digest, Facts, Judgement, MISSING_MAX, Range};
 use crate::derive::{self, SiteReport, device::Place, times};
 use crate::keyring::Keyring;
@@ -144,7 +145,12 @@ impl Store {
 }
 
 /// Stores a token and everything that follows from it, or says why not.
-pub(super) fn place(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) -> Result<Placed, StoreError> {
+pub(super) fn place(
+    db: &Transaction<'_>,
+    keyring: &Keyring,
+    arrival: &Arrival,
+    way: Way,
+) -> Result<Placed, StoreError> {
     let (site, epoch) = (arrival.epoch.kid().site().as_str(), arrival.epoch.kid().epoch());
     let there = db
         .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND sha256 = $2")?
@@ -156,8 +162,8 @@ pub(super) fn place(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) 
         return Ok(Placed::Conflict(reason));
     }
     db.prepare_cached(
-        "INSERT INTO batch (site, sha256, sequence, batch_id, epoch, received_at, token)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO batch (site, sha256, sequence, batch_id, epoch, received_at, token, way)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )?
     .execute((
         site,
@@ -167,12 +173,13 @@ pub(super) fn place(db: &Transaction<'_>, keyring: &Keyring, arrival: &Arrival) 
         epoch,
         arrival.received_at.as_second(),
         arrival.token.as_bytes(),
+        way.as_str(),
     ))?;
     let place = db.last_insert_rowid();
     db.prepare_cached("DELETE FROM quarantine WHERE site = $1 AND sha256 = $2")?
         .execute((site, arrival.sha256.as_slice()))?;
     if epoch > sites::current_epoch(db, site)? {
-        sites::move_to(db, keyring, &arrival.epoch, arrival.received_at)?;
+        keys::move_to(db, keyring, &arrival.epoch, arrival.received_at)?;
     }
     let stored =
         StoredBatch { place, site, sequence: arrival.sequence, sha256: arrival.sha256, received: arrival.received_at };
@@ -430,16 +437,16 @@ fn rederive(
         db.execute(&format!("DELETE FROM {table}"), [])?;
     }
     let mut done = Rederived::default();
-    let mut keys: HashMap<String, SiteKeys> = HashMap::new();
+    let mut sites: HashMap<String, SiteKeys> = HashMap::new();
     let mut statement = db.prepare(&format!("{STORED} ORDER BY arrival"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let site: String = row.get(1)?;
-        if !keys.contains_key(&site) {
-            keys.insert(site.clone(), sites::site_keys(db, keyring, &site, None)?);
+        if !sites.contains_key(&site) {
+            sites.insert(site.clone(), keys::site_keys(db, keyring, &site, None)?);
         }
         done.batches += 1;
-        if let Some(reason) = derive_row(db, keyring, row, &keys[&site], open)? {
+        if let Some(reason) = derive_row(db, keyring, row, &sites[&site], open)? {
             done.unreadable.push(reason);
         }
     }
@@ -490,7 +497,7 @@ fn derive_again(
     for table in ["note", "set_aside"] {
         db.execute(&format!("DELETE FROM {table} WHERE arrival = $1"), [column(arrival)])?;
     }
-    let keys = sites::site_keys(db, keyring, &row.get::<_, String>(1)?, None)?;
+    let keys = keys::site_keys(db, keyring, &row.get::<_, String>(1)?, None)?;
     derive_row(db, keyring, row, &keys, open)?;
     let shown = db
         .prepare("SELECT 1 FROM note WHERE arrival = $1 AND state = 'shown' AND set_aside = 0")?

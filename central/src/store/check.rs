@@ -26,10 +26,11 @@ pub struct Checked {
 }
 
 /// Columns that hold sealed rows: table, what names a row, column, key, and whether it is derived.
-const SEALED: [(&str, &str, &str, Rows, bool); 8] = [
+const SEALED: [(&str, &str, &str, Rows, bool); 9] = [
     ("site", "id", "name", Rows::Memory, false),
     ("site_key", "site || ' epoch ' || epoch", "secret", Rows::Secrets, false),
     ("quarantine", "number", "source", Rows::Memory, false),
+    ("fork_note", "site || ' sequence ' || sequence", "remark", Rows::Memory, false),
     ("note", "arrival", "detail", Rows::Memory, true),
     ("device", "id", "summary", Rows::Memory, true),
     ("device", "id", "detail", Rows::Memory, true),

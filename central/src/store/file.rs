@@ -20,10 +20,11 @@ const APPLICATION_ID: i32 = 0x6d70_6374;
 const JOURNAL_MAX: u32 = 8 << 20;
 
 /// Steps of the schema, added and never edited; `user_version` counts those that are done.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_order_and_guesses.sql"),
     include_str!("../../migrations/sqlite/0003_import.sql"),
+    include_str!("../../migrations/sqlite/0004_keys_and_forks.sql"),
 ];
 
 /// File systems whose locks or shared memory do not carry a WAL.

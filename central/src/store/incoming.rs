@@ -16,8 +16,29 @@ pub struct Incoming {
     pub items: Vec<Item>,
     /// What it is called for people; empty for a request of a site.
     pub source: String,
+    /// How it came.
+    pub way: Way,
     /// Where it lies, when it is a message of a mailbox: marked once everything in it is stored or kept.
     pub mail: Option<Mail>,
+}
+
+/// How something came in: whether its site hears the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A request of the site, which gets a receipt.
+    Https,
+    /// A file or a message.
+    Import,
+}
+
+impl Way {
+    /// As the store writes it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Import => "import",
+        }
+    }
 }
 
 /// One thing in it.
@@ -102,7 +123,7 @@ fn take(db: &Transaction<'_>, keyring: &Keyring, incoming: &Incoming) -> Result<
                 Kept::Kept => Taken::Held,
                 Kept::Full => Taken::Full(None),
             },
-            Item::Batch(arrival) => match batches::place(db, keyring, arrival)? {
+            Item::Batch(arrival) => match batches::place(db, keyring, arrival, incoming.way)? {
                 Placed::Stored(new) => Taken::Stored(new),
                 Placed::Conflict(reason) => {
                     match quarantine::keep(db, keyring, &NewHeld::conflict(arrival, reason), &incoming.source)? {

@@ -1,21 +1,14 @@
-//! Sites and their keys.
+//! Sites, and how far each has come.
 
-use jiff::{SignedDuration, Timestamp};
-use meterpost_wire::keys::{Enc, Epoch, Kid, SiteId};
+use jiff::Timestamp;
+use meterpost_wire::keys::Epoch;
 use rusqlite::{OptionalExtension, Transaction};
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
+use super::keys::{self, SiteKeys};
 use super::{Store, StoreError, batches, number, time, unseal_json};
 use crate::chain::{self, Range};
 use crate::derive::SiteReport;
 use crate::keyring::{Keyring, Rows};
-
-/// A bearer token of an ended epoch is taken this long after the move (`standards.md` 2.4).
-const BEARER_AFTER_MOVE: SignedDuration = SignedDuration::from_hours(24);
-
-/// Batches of an ended epoch are opened this long after the move (`standards.md` 2.4).
-const KEY_AFTER_MOVE: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// A site to be added.
 #[derive(Debug)]
@@ -24,26 +17,6 @@ pub struct NewSite {
     pub name: String,
     /// Its first epoch, which names the site too.
     pub epoch: Epoch,
-}
-
-/// A site with all epochs that may still open something.
-#[derive(Clone, Debug)]
-pub struct SiteKeys {
-    /// UUID.
-    pub id: SiteId,
-    /// For people.
-    pub name: String,
-    /// The number of the current epoch.
-    pub current: u32,
-    /// The current one, the next, and those that ended less than 400 days ago.
-    pub epochs: Vec<Epoch>,
-}
-
-impl SiteKeys {
-    /// The epoch with this number.
-    pub fn epoch(&self, number: u32) -> Option<&Epoch> {
-        self.epochs.iter().find(|epoch| epoch.kid().epoch() == number)
-    }
 }
 
 /// A site as the page of sites and `site list` show it.
@@ -65,8 +38,10 @@ pub struct SiteRow {
     pub highest: u64,
     /// Missing numbers, all ranges.
     pub missing: Vec<Range>,
-    /// Sequences that two tokens have used, the lowest 100.
+    /// Sequences that two tokens have used and nobody has taken note of, the lowest 100.
     pub forks: Vec<u64>,
+    /// Such that somebody has taken note of.
+    pub forks_noted: u64,
     /// When the newest of these tokens arrived.
     pub forked_at: Option<Timestamp>,
     /// Devices seen.
@@ -132,8 +107,8 @@ impl Store {
             if added == 0 {
                 return Ok(false);
             }
-            insert_epoch(db, keyring, &site.epoch)?;
-            insert_epoch(db, keyring, &site.epoch.next())?;
+            keys::insert_epoch(db, keyring, &site.epoch)?;
+            keys::insert_epoch(db, keyring, &site.epoch.next())?;
             Ok(true)
         })
         .await
@@ -149,25 +124,7 @@ impl Store {
                     |row| row.get(0),
                 )
                 .optional()?;
-            id.map(|id| site_keys(db, keyring, &id, Some(now))).transpose()
-        })
-        .await
-    }
-
-    /// The site that this bearer token, given by its SHA-256, belongs to: of the current epoch, the next, or for 24 h
-    /// after a move the one before.
-    pub async fn site_of_bearer(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<SiteKeys>, StoreError> {
-        self.read(move |db, keyring| {
-            let found: Option<(String, Option<i64>)> = db
-                .query_row("SELECT site, ended_at FROM site_key WHERE bearer_digest = $1", [digest.as_slice()], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
-                .optional()?;
-            match found {
-                Some((_, Some(ended_at))) if now.duration_since(time(ended_at)) > BEARER_AFTER_MOVE => Ok(None),
-                Some((id, _)) => site_keys(db, keyring, &id, Some(now)).map(Some),
-                None => Ok(None),
-            }
+            id.map(|id| keys::site_keys(db, keyring, &id, Some(now))).transpose()
         })
         .await
     }
@@ -190,6 +147,7 @@ impl Store {
                     highest: 0,
                     missing: Vec::new(),
                     forks: Vec::new(),
+                    forks_noted: 0,
                     forked_at: None,
                     devices: 0,
                     quarantined: 0,
@@ -224,8 +182,7 @@ fn complete(db: &Transaction<'_>, keyring: &Keyring, site: &mut SiteRow) -> Resu
     site.highest = highest;
     site.acknowledged_through = chain::acknowledged_through(highest, &holes);
     site.missing = holes;
-    let mut forks = db.prepare_cached("SELECT sequence FROM fork WHERE site = $1 ORDER BY sequence LIMIT 100")?;
-    site.forks = forks.query_map([&id], |row| row.get(0).map(number))?.collect::<Result<_, _>>()?;
+    (site.forks, site.forks_noted) = super::chain::open_forks(db, &id)?;
     site.forked_at = db
         .prepare_cached(
             "SELECT max(received_at) FROM batch WHERE site = $1 AND sequence IN (SELECT sequence FROM fork WHERE site = $1)",
@@ -268,69 +225,6 @@ fn held(db: &Transaction<'_>, site: &str) -> Result<Vec<Held>, StoreError> {
         Ok(Held { code: row.get(0)?, reason: row.get(1)?, received_at: time(row.get(2)?) })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// The keys of a site; with `now`, without those that are closed by age.
-pub(super) fn site_keys(
-    db: &Transaction<'_>,
-    keyring: &Keyring,
-    id: &str,
-    now: Option<Timestamp>,
-) -> Result<SiteKeys, StoreError> {
-    let (name, current): (Vec<u8>, u32) = db
-        .prepare_cached("SELECT name, epoch FROM site WHERE id = $1")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let id = SiteId::parse(id).map_err(|error| StoreError::Broken(error.to_string()))?;
-    let mut statement =
-        db.prepare_cached("SELECT epoch, enc, secret, ended_at FROM site_key WHERE site = $1 ORDER BY epoch")?;
-    let mut rows = statement.query([id.as_str()])?;
-    let mut epochs = Vec::new();
-    while let Some(row) = rows.next()? {
-        let ended_at: Option<i64> = row.get(3)?;
-        if ended_at.zip(now).is_some_and(|(ended_at, now)| now.duration_since(time(ended_at)) > KEY_AFTER_MOVE) {
-            continue;
-        }
-        let (enc, sealed): (String, Vec<u8>) = (row.get(1)?, row.get(2)?);
-        let enc = Enc::parse(&enc).ok_or_else(|| StoreError::Broken(format!("a key record with enc `{enc}`")))?;
-        let secret = Zeroizing::new(keyring.open(Rows::Secrets, "site_key.secret", &sealed)?);
-        let secret =
-            secret.as_slice().try_into().map_err(|_| StoreError::Broken("a secret of odd length".to_owned()))?;
-        let kid = Kid::new(id.clone(), row.get(0)?).ok_or_else(|| StoreError::Broken("an epoch 0".to_owned()))?;
-        epochs.push(Epoch::new(kid, enc, secret));
-    }
-    Ok(SiteKeys { name: site_name(keyring, &name, id.as_str()), id, current, epochs })
-}
-
-/// Moves a site to an epoch after its current one, and derives the one after that.
-pub(super) fn move_to(
-    db: &Transaction<'_>,
-    keyring: &Keyring,
-    epoch: &Epoch,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (site, number) = (epoch.kid().site().as_str(), epoch.kid().epoch());
-    db.execute("UPDATE site SET epoch = $1 WHERE id = $2", (number, site))?;
-    db.execute(
-        "UPDATE site_key SET ended_at = $1 WHERE site = $2 AND epoch < $3 AND ended_at IS NULL",
-        (now.as_second(), site, number),
-    )?;
-    insert_epoch(db, keyring, &epoch.next())
-}
-
-fn insert_epoch(db: &Transaction<'_>, keyring: &Keyring, epoch: &Epoch) -> Result<(), StoreError> {
-    let bearer: [u8; 32] = Sha256::digest(epoch.submit_token().as_bytes()).into();
-    db.execute(
-        "INSERT INTO site_key (site, epoch, enc, secret, bearer_digest) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (site, epoch) DO NOTHING",
-        (
-            epoch.kid().site().as_str(),
-            epoch.kid().epoch(),
-            epoch.enc().as_str(),
-            keyring.seal(Rows::Secrets, "site_key.secret", epoch.secret()),
-            bearer.as_slice(),
-        ),
-    )?;
-    Ok(())
 }
 
 /// The name of a site, unsealed; its id where that does not open, for a site goes on without its name.

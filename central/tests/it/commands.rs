@@ -12,9 +12,11 @@ use meterpost_wire::{Batch, soap};
 use super::bed::{FORM, PASSWORD, SESSION, Site, config_in, counted, printer, send};
 use super::submit::receipt_of;
 
+mod gaps;
 #[cfg(unix)]
 mod imap;
 mod import;
+mod keys;
 mod killed;
 
 fn command(dir: &Path, arguments: &[&str]) -> Command {

@@ -1,0 +1,117 @@
+//! Gaps in words, for a terminal.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Forked, Missing, SiteGaps};
+
+/// Ranges of one kind that are printed; JSON has them all.
+const PRINTED_MAX: usize = 20;
+
+/// All about one site, line by line.
+pub fn lines(gaps: &SiteGaps, now: Timestamp) -> Vec<String> {
+    let state = match (gaps.highest, gaps.missing.len()) {
+        (0, _) => "nothing has come yet".to_owned(),
+        (highest, 0) => format!("complete up to {highest}"),
+        (highest, _) => {
+            let missing: u64 = gaps.missing.iter().map(|missing| missing.to - missing.from + 1).sum();
+            let cost = gaps.cost.as_ref().map_or_else(String::new, |cost| format!(": {}", cost.text));
+            format!("{missing} missing of {highest}{cost}")
+        }
+    };
+    let mut lines = vec![format!("{} ({}): {state}", gaps.site, gaps.site_id)];
+    let mut more = |kind: &str, texts: Vec<String>| {
+        let left = texts.len().saturating_sub(PRINTED_MAX);
+        lines.extend(texts.into_iter().take(PRINTED_MAX).map(|text| format!("  {kind:8} {text}")));
+        if left > 0 {
+            lines.push(format!("  {kind:8} and {left} more: `--format json` has all"));
+        }
+    };
+    more(
+        "silent",
+        gaps.silent_since.iter().map(|at| format!("the next batch was promised by {}", local(*at))).collect(),
+    );
+    more("missing", gaps.missing.iter().map(|missing| self::missing(missing, now)).collect());
+    if !gaps.missing.is_empty() {
+        let code = gaps.resend_code.as_ref().or_else(|| gaps.missing[0].resend_code.as_ref());
+        let by_itself = if gaps.resends_by_itself {
+            "the site hears of it over HTTPS and sends again by itself what it still has"
+        } else {
+            "the site hears nothing back: read the code to its administrator"
+        };
+        let codes = code.map(|code| format!("{by_itself}; `meterpost outbox resend {code}` there"));
+        more("repair", codes.into_iter().collect());
+    }
+    if let Some(newest) = gaps.late.last() {
+        let count = gaps.late_batches;
+        let batches = if count == 1 { "1 batch" } else { &format!("{count} batches") };
+        let behind = span(SignedDuration::from_secs(newest.behind_seconds));
+        let (sequence, at) = (newest.sequence, local(newest.received_at));
+        more("late", vec![format!("{batches} came after later ones; the last was {sequence}, {at}, {behind} behind")]);
+    }
+    more("void", gaps.void.iter().map(|void| format!("{} {}", range(void.from, void.to), why(&void.reason))).collect());
+    more("forked", gaps.forked.iter().map(forked).collect());
+    let jump = |jump: &super::Jump| {
+        let declared = if jump.declared { "" } else { ", and the site does not say why" };
+        format!("from {} to {}, {}{declared}", jump.after, jump.to, local(jump.received_at))
+    };
+    more("jump", gaps.jumps.iter().map(jump).collect());
+    lines
+}
+
+fn missing(missing: &Missing, now: Timestamp) -> String {
+    let sealed = match (missing.sealed_after, missing.sealed_before) {
+        (Some(after), Some(before)) => format!(", sealed between {} and {}", local(after), local(before)),
+        (None, Some(before)) => format!(", sealed before {}", local(before)),
+        _ => String::new(),
+    };
+    let code = missing.resend_code.as_ref().map_or_else(String::new, |code| format!("; re-send code {code}"));
+    let cost = missing.cost.as_ref().map_or_else(String::new, |cost| format!(": {}", cost.text));
+    let known = span(now.duration_since(missing.known_since));
+    let alert = if missing.alert { ", too long" } else { "" };
+    format!("{}{cost}; known for {known}{alert}{sealed}{code}", range(missing.from, missing.to))
+}
+
+fn forked(fork: &Forked) -> String {
+    let tokens: Vec<String> = fork
+        .tokens
+        .iter()
+        .map(|token| {
+            let arrived = token.received_at.map_or_else(|| "only named by later batches".to_owned(), local);
+            format!("{}… ({arrived})", &token.sha256[..8])
+        })
+        .collect();
+    let noted = fork.noted.as_ref().map_or_else(String::new, |noted| {
+        let who = if noted.person.is_empty() { String::new() } else { format!(" by {}", noted.person) };
+        format!("; taken note of {}{who}: {}", local(noted.at), noted.remark)
+    });
+    format!("{} stands for {}{noted}", fork.sequence, tokens.join(" and "))
+}
+
+/// The reason of a void in words.
+pub fn why(reason: &str) -> &str {
+    match reason {
+        "lost" => "lost: jumped over, or gone with a damaged store",
+        "deleted" => "deleted by a person at the site",
+        "set_aside" => "set aside at the site, because this central refused it; a person there may send it again",
+        "expired" => "expired: kept there for 30 days after it was handed over",
+        other => other,
+    }
+}
+
+/// `38`, or `38–40`.
+pub fn range(from: u64, to: u64) -> String {
+    if from == to { from.to_string() } else { format!("{from}–{to}") }
+}
+
+fn span(length: SignedDuration) -> String {
+    match length.as_mins() {
+        minutes @ ..120 => format!("{} min", minutes.max(0)),
+        minutes @ 120..2_880 => format!("{} h", minutes / 60),
+        minutes => format!("{} days", minutes / 1_440),
+    }
+}
+
+fn local(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string()
+}
