@@ -56,7 +56,11 @@ pub fn perform(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fai
         Command::ConfigExample => print(out, EXAMPLE),
         Command::ConfigCheck { file } => {
             let path = file.as_ref().unwrap_or(&places.config);
-            configuration(path)?;
+            let config = configuration(path)?;
+            // what only the enrolment knows, once there is one
+            if let Ok(site) = queue::site(places) {
+                send::check(&site, &config)?;
+            }
             print(out, &format!("`{}` is right\n", path.display()))
         }
     }

@@ -419,7 +419,7 @@ impl Site {
 
 /// The store; one that is damaged is moved aside and what can be read of it is saved, unless another run has it open.
 fn open_or_salvage(directory: &Path) -> Result<Store, StoreError> {
-    let damaged = match Store::open(directory) {
+    let damaged = match Store::open_at(directory, clock::now()) {
         Err(StoreError::Damaged(how)) => how,
         opened => return opened,
     };

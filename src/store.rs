@@ -7,7 +7,8 @@
 //!   works on numbers that the other one is changing.
 //! - On a full disk the ballast is given up and the write done again; without one it fails whole with
 //!   [`StoreError::Full`]. Nothing that was stored is lost.
-//! - A file that fails `quick_check` at start is left as it is and refused; [`salvage`] moves it aside and saves what can be
+//! - A file that fails `quick_check` at start (one of more than 16 MiB at the first start of a day, and after any sign of
+//!   damage: the check reads all of it) is left as it is and refused; [`salvage`] moves it aside and saves what can be
 //!   read, which `site` does when nobody else has it open.
 //!
 //! # What is assumed
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior};
 
 /// Name of the file in the data directory; `-wal` and `-shm` lie beside it and belong to it.
@@ -32,6 +34,15 @@ pub const FILE: &str = "meterpost.db";
 
 /// `mpst`, so that `file` and we ourselves know whose database this is.
 const APPLICATION_ID: i32 = 0x6d70_7374;
+
+/// A file that is larger is not checked at every start.
+const CHECKED_EACH_TIME: u64 = 16 << 20;
+
+/// Name of the file that was written when a large store had passed its check.
+const CHECKED_FILE: &str = "store.checked";
+
+/// For so many seconds.
+const CHECKED_FOR_S: i64 = 86_400;
 
 /// How long a write waits for another process's write.
 const BUSY: Duration = Duration::from_secs(10);
@@ -111,19 +122,37 @@ impl Store {
     /// Opens or makes the file in `directory`, which is made too (0700, the file 0600), brings its tables up to date and
     /// checks its structure.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Self::open_limited(directory, None)
+        Self::open_with(directory, None, true)
+    }
+
+    /// The same without the check when a large file passed it within the day: 10,000 batches are 130 MB, and a command that
+    /// lists them would take longer over the check than over everything else.
+    pub fn open_at(directory: &Path, now: Timestamp) -> Result<Self, StoreError> {
+        if checked_lately(directory, now) {
+            return Self::open_with(directory, None, false);
+        }
+        let store = Self::open(directory)?;
+        if size(directory).is_some_and(|bytes| bytes > CHECKED_EACH_TIME) {
+            // where it cannot be written the next start checks again
+            let _ = fs::write(directory.join(CHECKED_FILE), "the store was whole when this was written\n");
+        }
+        Ok(store)
     }
 
     /// The same with a limit on the file's size in pages of 4 KiB; at the limit a write fails as on a full disk.
     pub fn open_limited(directory: &Path, pages_max: Option<u32>) -> Result<Self, StoreError> {
-        match Self::try_open(directory, pages_max) {
+        Self::open_with(directory, pages_max, true)
+    }
+
+    fn open_with(directory: &Path, pages_max: Option<u32>, check: bool) -> Result<Self, StoreError> {
+        match Self::try_open(directory, pages_max, check) {
             // opening writes too: SQLite makes its shared memory and takes the log back
-            Err(StoreError::Full) if ballast::give_up(directory) => Self::try_open(directory, pages_max),
+            Err(StoreError::Full) if ballast::give_up(directory) => Self::try_open(directory, pages_max, check),
             opened => opened,
         }
     }
 
-    fn try_open(directory: &Path, pages_max: Option<u32>) -> Result<Self, StoreError> {
+    fn try_open(directory: &Path, pages_max: Option<u32>, check: bool) -> Result<Self, StoreError> {
         make_private_directory(directory)?;
         refuse_network_file_system(directory)?;
         let path = directory.join(FILE);
@@ -133,9 +162,11 @@ impl Store {
         let mut connection = Connection::open_with_flags(&path, flags)?;
         prepare(&connection, pages_max)?;
         migrate(&mut connection)?;
-        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(StoreError::Damaged(verdict));
+        if check {
+            let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if verdict != "ok" {
+                return Err(StoreError::Damaged(verdict));
+            }
         }
         Ok(Self { connection: Mutex::new(connection), directory: directory.to_owned() })
     }
@@ -148,10 +179,10 @@ impl Store {
     /// Does `work` in one `BEGIN IMMEDIATE` transaction: commits on `Ok`, leaves no trace on `Err`. Keep it short; no
     /// network and no SNMP inside. When the disk is full and there is ballast to give up, `work` is done a second time.
     pub fn write<T, E: From<StoreError>>(&self, mut work: impl FnMut(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        let full = Cell::new(false);
-        match self.transaction(TransactionBehavior::Immediate, &full, &mut work) {
-            Err(_) if full.take() && self.give_up_ballast() => {
-                self.transaction(TransactionBehavior::Immediate, &full, work)
+        let met = Met::default();
+        match self.transaction(TransactionBehavior::Immediate, &met, &mut work) {
+            Err(_) if met.full.take() && self.give_up_ballast() => {
+                self.transaction(TransactionBehavior::Immediate, &met, work)
             }
             done => done,
         }
@@ -159,22 +190,29 @@ impl Store {
 
     /// Reads one consistent state; what `work` writes is forbidden to it by SQLite.
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
-        self.transaction(TransactionBehavior::Deferred, &Cell::new(false), work)
+        self.transaction(TransactionBehavior::Deferred, &Met::default(), work)
     }
 
     fn transaction<T, E: From<StoreError>>(
         &self,
         behavior: TransactionBehavior,
-        full: &Cell<bool>,
+        met: &Met,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         // a panic inside `work` has rolled its transaction back: the connection is sound
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = connection.transaction_with_behavior(behavior).map_err(|error| noted(full, error))?;
-        let tx = Tx { transaction, full };
-        let done = work(&tx)?;
-        tx.transaction.commit().map_err(|error| noted(full, error))?;
-        Ok(done)
+        let begun = connection.transaction_with_behavior(behavior).map_err(|error| noted(met, error));
+        let done = begun.map_err(E::from).and_then(|transaction| {
+            let tx = Tx { transaction, met };
+            let done = work(&tx)?;
+            tx.transaction.commit().map_err(|error| noted(met, error))?;
+            Ok(done)
+        });
+        if met.damage.get() {
+            // the next start looks at all of it
+            let _ = fs::remove_file(self.directory.join(CHECKED_FILE));
+        }
+        done
     }
 
     /// The log goes back into the file at once: it is what grows while nothing can be deleted.
@@ -190,24 +228,34 @@ impl Store {
     }
 }
 
-/// Remembers that there was no room: the error that `work` makes of it may not tell.
-fn noted(full: &Cell<bool>, error: rusqlite::Error) -> StoreError {
+/// What a transaction met: the error that `work` makes of it may not tell.
+#[derive(Default)]
+struct Met {
+    full: Cell<bool>,
+    damage: Cell<bool>,
+}
+
+fn noted(met: &Met, error: rusqlite::Error) -> StoreError {
     let error = StoreError::from(error);
-    full.set(full.get() || matches!(error, StoreError::Full));
+    match error {
+        StoreError::Full => met.full.set(true),
+        StoreError::Damaged(_) => met.damage.set(true),
+        _ => {}
+    }
     error
 }
 
 /// A transaction under way. Only `store`, `memory` and `outbox` can put SQL to it.
 pub struct Tx<'a> {
     transaction: Transaction<'a>,
-    full: &'a Cell<bool>,
+    met: &'a Met,
 }
 
 impl Tx<'_> {
     /// Runs one statement; gives the number of rows it changed.
     pub(crate) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
         let run = || self.transaction.prepare_cached(sql)?.execute(params);
-        run().map_err(|error| noted(self.full, error))
+        run().map_err(|error| noted(self.met, error))
     }
 
     /// The first row, if there is one.
@@ -218,7 +266,7 @@ impl Tx<'_> {
         map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         let run = || self.transaction.prepare_cached(sql)?.query_row(params, map).optional();
-        run().map_err(|error| noted(self.full, error))
+        run().map_err(|error| noted(self.met, error))
     }
 
     /// All rows.
@@ -230,7 +278,7 @@ impl Tx<'_> {
     ) -> Result<Vec<T>, StoreError> {
         let run =
             || self.transaction.prepare_cached(sql)?.query_map(params, map)?.collect::<rusqlite::Result<Vec<T>>>();
-        run().map_err(|error| noted(self.full, error))
+        run().map_err(|error| noted(self.met, error))
     }
 
     /// A small fact kept in clear: the site's UUID, the next sequence. Never a secret, never about a device.
@@ -417,6 +465,21 @@ fn refuse_network_file_system(directory: &Path) -> Result<(), StoreError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a large file passed its check within the day before `now`.
+fn checked_lately(directory: &Path, now: Timestamp) -> bool {
+    let written = fs::metadata(directory.join(CHECKED_FILE)).and_then(|found| found.modified());
+    let passed = written.ok().and_then(|at| Timestamp::try_from(at).ok());
+    // one from the future was written while the clock was wrong
+    passed.is_some_and(|at| (0..CHECKED_FOR_S).contains(&(now.as_second() - at.as_second())))
+}
+
+/// Bytes of the file with its log; `None` when the system does not say.
+pub fn size(directory: &Path) -> Option<u64> {
+    let file = fs::metadata(directory.join(FILE)).ok()?.len();
+    let log = fs::metadata(directory.join(format!("{FILE}-wal"))).map_or(0, |log| log.len());
+    Some(file + log)
 }
 
 /// The type of the deepest mount that holds `directory`; of two on one place the later one.

@@ -15,7 +15,7 @@ use meterpost_wire::reading::{self, Reading, Scope};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::plans::{Plan, Plans, Sections, plans, promise};
-use super::{failed, packs};
+use super::{failed, packs, world};
 use crate::batch::{self, SweepEnd, SweepStart};
 use crate::cli::Failure;
 use crate::clock;
@@ -255,6 +255,7 @@ fn terms(
         due_next: promise(config, &own, started_at),
         policy: config.privacy.clone(),
         schedule: config.read.as_ref().map(|read| read.text().to_owned()),
+        operating_system: Some(world::operating_system()),
         uptime_seconds: Some(circumstances.up_since.elapsed().as_secs()),
         queue_bytes_max: config.limits.queue_bytes_max,
     })

@@ -34,6 +34,14 @@ pub fn over(
     site.deliver(&ladder, hurry, &pace).map_err(failed)
 }
 
+/// Whether each channel has all that it needs, from the configuration and from the enrolment; no network is asked.
+pub fn check(site: &Site, config: &Config) -> Result<(), Failure> {
+    if site.enrolment().is_err() {
+        return Ok(());
+    }
+    config.channels.iter().try_for_each(|channel| open(site, config, *channel).map(drop))
+}
+
 /// When something may be tried again; `None` when nothing waits.
 pub fn next(site: &Site, config: &Config) -> Result<Option<Timestamp>, Failure> {
     site.deliver_next(&names(config)).map_err(failed)

@@ -36,6 +36,18 @@ impl fmt::Display for Unresolved {
     }
 }
 
+/// Name, version and processor of what this host runs: `Debian GNU/Linux 12 (bookworm), linux x86_64`.
+pub fn operating_system() -> String {
+    let (system, processor) = (std::env::consts::OS, std::env::consts::ARCH);
+    // Linux alone has this file; elsewhere the plain word says enough
+    let told = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = told.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    match name.map(|name| name.trim_matches('"')).filter(|name| !name.is_empty()) {
+        Some(name) => format!("{name}, {system} {processor}"),
+        None => format!("{system} {processor}"),
+    }
+}
+
 /// Reads targets as a person writes them; relative `@file` paths start in `dir`.
 pub fn look_up(texts: &[String], dir: &Path) -> Result<Looked, BadTarget> {
     let mut unresolved = Vec::new();

@@ -17,7 +17,7 @@ use crate::memory::{self, Known, Reached};
 use crate::outbox::cap::{self, Room};
 use crate::outbox::{self, Sealed, Slot};
 use crate::privacy::{self, Policy};
-use crate::store::{Store, StoreError, Tx, ballast, salvage};
+use crate::store::{self, Store, StoreError, Tx, ballast, salvage};
 
 /// Errors of the last day are told in a batch's health.
 const HEALTH_ERRORS_S: i64 = 86_400;
@@ -49,6 +49,8 @@ pub struct Terms {
     pub policy: Policy,
     /// `[schedule].read` as configured, for the batch's health.
     pub schedule: Option<String>,
+    /// What this host runs, for the batch's health.
+    pub operating_system: Option<String>,
     /// Seconds since the program started, for the batch's health.
     pub uptime_seconds: Option<u64>,
     /// Bytes of waiting and set-aside tokens at which nothing more is sealed.
@@ -380,6 +382,8 @@ impl Press<'_> {
             sweeps_not_sealed: Some(not_sealed(tx)?).filter(|sweeps| *sweeps > 0),
             clock_skew_seconds: outbox::clock_skew(tx)?,
             schedule: self.terms.schedule.clone(),
+            operating_system: self.terms.operating_system.clone(),
+            store_bytes: store::size(self.directory),
             errors: errors
                 .into_iter()
                 .map(|event| HealthError { at: event.at, code: event.code, text: event.text })

@@ -3,10 +3,12 @@
 
 mod hostile;
 mod ladder;
-mod mail;
+pub mod mail;
 #[cfg(target_os = "linux")]
-mod postfix;
-mod tls;
+pub mod postfix;
+#[cfg(target_os = "linux")]
+mod sasl;
+pub mod tls;
 
 use std::time::Duration;
 

@@ -7,11 +7,9 @@ mod killed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use meterpost_central::config::Overrides;
@@ -25,6 +23,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::cli::{Said, said};
+use crate::relay::{Relay, Way, exchange};
 use crate::simulator::manner::Manner;
 use crate::simulator::recording::{Recording, View};
 use crate::simulator::{self, Fleet, Printer, Running};
@@ -496,99 +495,4 @@ fn config(folder: &Path, listen: Option<SocketAddr>) -> Config {
 
 fn one_thread() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-// --- what lies between
-
-/// Where a relay leads.
-#[derive(Clone, Copy)]
-enum Way {
-    /// Connections end unanswered.
-    Nowhere,
-    /// There and back.
-    To(SocketAddr),
-    /// There; what comes back is lost.
-    AnswersLost(SocketAddr),
-}
-
-/// Takes HTTP requests on a port of its own, one a connection, remembers them and passes them on; until the tests end.
-struct Relay {
-    address: SocketAddr,
-    way: Arc<Mutex<Way>>,
-    heard: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl Relay {
-    /// Adds header lines to every request.
-    fn start(headers: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (way, heard) = (Arc::new(Mutex::new(Way::Nowhere)), Arc::new(Mutex::new(Vec::new())));
-        let shared = (Arc::clone(&way), Arc::clone(&heard));
-        let headers = format!("Connection: close\r\n{headers}");
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (headers, (way, heard)) = (headers.clone(), shared.clone());
-                // A client that goes away in between is its own affair: it sees that it has no answer.
-                std::thread::spawn(move || drop(pass_on(stream, &headers, &way, &heard)));
-            }
-        });
-        Self { address, way, heard }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    fn lead(&self, way: Way) {
-        *self.way.lock().unwrap() = way;
-    }
-
-    fn heard(&self) -> Vec<Vec<u8>> {
-        self.heard.lock().unwrap().clone()
-    }
-}
-
-fn pass_on(mut stream: TcpStream, headers: &str, way: &Mutex<Way>, heard: &Mutex<Vec<Vec<u8>>>) -> io::Result<()> {
-    let request = read_request(&stream, headers)?;
-    heard.lock().unwrap().push(request.clone());
-    let way = *way.lock().unwrap();
-    match way {
-        Way::Nowhere => Ok(()),
-        Way::To(central) => stream.write_all(&exchange(central, &request)?),
-        Way::AnswersLost(central) => exchange(central, &request).map(drop),
-    }
-}
-
-/// A whole request, with other words about the connection.
-fn read_request(stream: &TcpStream, headers: &str) -> io::Result<Vec<u8>> {
-    let mut reader = BufReader::new(stream);
-    let (mut request, mut length) = (Vec::new(), 0);
-    loop {
-        let start = request.len();
-        if reader.read_until(b'\n', &mut request)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let line = String::from_utf8_lossy(&request[start..]).to_ascii_lowercase();
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        } else if line.starts_with("connection:") {
-            request.truncate(start);
-        } else if line.trim().is_empty() {
-            request.truncate(start);
-            request.extend_from_slice(format!("{headers}\r\n").as_bytes());
-            break;
-        }
-    }
-    reader.take(length).read_to_end(&mut request)?;
-    Ok(request)
-}
-
-/// Sends a request that closes its connection, and gives the whole answer.
-fn exchange(to: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(to)?;
-    stream.write_all(request)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(answer)
 }

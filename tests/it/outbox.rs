@@ -3,7 +3,8 @@
 mod cap;
 mod damaged;
 #[cfg(target_os = "linux")]
-mod full_disk;
+pub mod full_disk;
+mod model;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,13 +4,14 @@
 mod killed;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::central::{Serving, program};
 use crate::cli::{Said, said};
 use crate::simulator::manner::Manner;
 use crate::simulator::recording::{Recording, View, arcs};
@@ -103,31 +104,21 @@ impl Desk {
 /// The central, as a process of its own.
 struct Central {
     home: tempfile::TempDir,
-    address: SocketAddr,
-    process: Child,
+    serving: Serving,
 }
 
 impl Central {
     /// A site of its own on 127.98.`net`.0/24 that takes every pack without asking.
     fn adopting_site(&self, net: u8) -> Site {
-        let token = self.said(&["site", "add", "Lindenweg", "--central", &format!("http://{}", self.address)]);
+        let token = self.said(&["site", "add", "Lindenweg", "--central", &format!("http://{}", self.serving.address)]);
         Site::new(net, &token.out, "[packs]\npolicy = \"adopt\"\n")
     }
 
     fn start(keys: &[String]) -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("central.toml"), format!("pack_keys = {keys:?}\n")).unwrap();
-        let mut process = program(home.path())
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("METERPOST_CENTRAL_ADMIN_PASSWORD", "a password for the tests")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("listening on ")).expect("it listens");
-        let address = line.rsplit("http://").next().unwrap().trim().parse().unwrap();
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { home, address, process }
+        let serving = Serving::start(home.path());
+        Self { home, serving }
     }
 
     fn said(&self, arguments: &[&str]) -> Said {
@@ -138,36 +129,6 @@ impl Central {
     fn publish(&self, file: &Path) -> Said {
         self.said(&["pack", "publish", &file.display().to_string()])
     }
-}
-
-impl Drop for Central {
-    fn drop(&mut self) {
-        // it may have ended by itself, when the test failed because of that
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The central's program lies beside ours; a test of this package alone has not made it.
-fn program(home: &Path) -> Command {
-    let ours = Path::new(env!("CARGO_BIN_EXE_meterpost"));
-    let program = ours.with_file_name(format!("meterpost-central{}", std::env::consts::EXE_SUFFIX));
-    if !program.exists() {
-        let target = ours.ancestors().nth(2).unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--locked", "-p", "meterpost-central", "--target-dir"]).arg(target);
-        assert!(cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-    }
-    let mut command = Command::new(program);
-    let place = |name: &str| home.join(name).display().to_string();
-    command
-        .env_clear()
-        .env("METERPOST_CONFIG", place("central.toml"))
-        .env("METERPOST_DATA_DIR", place("data"))
-        .current_dir(home)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    command
 }
 
 /// Passes bytes on and counts them, both ways.
@@ -276,7 +237,7 @@ fn a_pack_is_built_signed_published_fetched_tried_held_accepted_and_taken_back()
     }
     let desk = Desk::new();
     let central = Central::start(&[desk.public("now"), desk.public("next")]);
-    let counter = Counter::before(central.address);
+    let counter = Counter::before(central.serving.address);
     let token = central.said(&["site", "add", "Lindenweg", "--central", &format!("http://{}", counter.address)]);
     assert_eq!((token.err.as_str(), token.code), ("", 0));
     let site = Site::new(1, &token.out, "");

@@ -152,7 +152,9 @@ fn timeless(xml: &str) -> Vec<String> {
         let device = node.ancestors().find(|node| node.has_tag_name(("urn:meterpost:batch:1", "Device")));
         let device = device.and_then(|device| device.attribute("id")).unwrap_or_default();
         let name = node.tag_name().name();
-        if ["ReadAt", "StartedAt", "EndedAt", "Time", "UptimeSeconds", "UpTime", "DiskFreeBytes"].contains(&name) {
+        if ["ReadAt", "StartedAt", "EndedAt", "Time", "UptimeSeconds", "UpTime", "DiskFreeBytes", "StoreBytes"]
+            .contains(&name)
+        {
             continue;
         }
         let text = node.text().unwrap_or_default();

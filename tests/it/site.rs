@@ -105,6 +105,7 @@ pub fn terms(started_at: Timestamp) -> Terms {
         due_next: None,
         policy: meterpost::privacy::Policy::default(),
         schedule: None,
+        operating_system: None,
         uptime_seconds: None,
         queue_bytes_max: 512 << 20,
     }
@@ -209,5 +210,19 @@ impl Dice {
         x ^= x << 17;
         self.0.set(x);
         x % most
+    }
+}
+
+/// Copies a directory with all that is in it.
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry: std::path::PathBuf = entry.unwrap().path();
+        let target = to.join(entry.file_name().unwrap());
+        if entry.is_dir() {
+            copy(&entry, &target);
+        } else {
+            std::fs::copy(&entry, &target).unwrap();
+        }
     }
 }

@@ -152,6 +152,10 @@ pub struct Health {
     pub clock_skew_seconds: Option<i64>,
     /// The reading schedule as configured.
     pub schedule: Option<String>,
+    /// Name, version and processor of the operating system.
+    pub operating_system: Option<String>,
+    /// Bytes of the store's file with its log.
+    pub store_bytes: Option<u64>,
     /// The newest errors, at most 8; never a secret or an address.
     pub errors: Vec<HealthError>,
 }

@@ -28,6 +28,9 @@ use crate::reading::Reading;
 /// The namespace; it changes only with an incompatible change.
 pub const NAMESPACE: &str = "urn:meterpost:batch:1";
 
+/// What the health block says beside the elements of the first schema, which is fixed: the operating system, the store's size.
+pub const HEALTH_NAMESPACE: &str = "urn:meterpost:health:1";
+
 /// Most devices of a batch that are read.
 pub const DEVICES_MAX: usize = 2_000;
 

@@ -24,20 +24,20 @@ use super::{queued, states};
 use crate::site::*;
 
 /// What a server answers to a step; the first word of the command, `content` for the message itself.
-type Script = fn(step: &str, nth: usize) -> Answer;
+pub type Script = fn(step: &str, nth: usize) -> Answer;
 
 #[derive(Clone, Copy)]
-enum Answer {
+pub enum Answer {
     Says(&'static str),
     Hangs,
     Drips,
     Drops,
 }
 
-const FINE: Answer = Answer::Says("250 fine");
+pub const FINE: Answer = Answer::Says("250 fine");
 
 /// What a server does that has nothing against anybody.
-fn usual(step: &str) -> Answer {
+pub fn usual(step: &str) -> Answer {
     match step {
         "greeting" => Answer::Says("220 relay.example"),
         "EHLO" => Answer::Says("250-relay.example\r\n250-AUTH PLAIN LOGIN XOAUTH2\r\n250 SIZE 100000"),
@@ -49,12 +49,12 @@ fn usual(step: &str) -> Answer {
 }
 
 /// A mail server that follows a script; it tells every command and every message.
-struct Relay {
-    address: SocketAddr,
-    heard: Receiver<String>,
+pub struct Relay {
+    pub address: SocketAddr,
+    pub heard: Receiver<String>,
 }
 
-fn relay(script: Script) -> Relay {
+pub fn relay(script: Script) -> Relay {
     relay_over(None, script)
 }
 
@@ -190,7 +190,7 @@ pub(super) fn plain(address: SocketAddr) -> Taker {
 }
 
 /// The tokens of a message.
-pub(super) fn tokens(message: &[u8]) -> Vec<String> {
+pub fn tokens(message: &[u8]) -> Vec<String> {
     match meterpost_wire::mail::read(message) {
         Incoming::Tokens(tokens) => tokens.into_iter().map(|token| String::from_utf8(token).unwrap()).collect(),
         Incoming::Without(why) => panic!("{why}"),
@@ -374,7 +374,7 @@ fn a_refused_login_rests_for_an_hour_and_shows_no_secret() {
 }
 
 /// A place that gives out access tokens, or does not.
-fn token_giver(status: &'static str, body: &'static str) -> (String, Receiver<String>) {
+pub fn token_giver(status: &'static str, body: &'static str) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     let (tell, asked) = mpsc::channel();
@@ -389,7 +389,7 @@ fn token_giver(status: &'static str, body: &'static str) -> (String, Receiver<St
     (url, asked)
 }
 
-fn token_login(url: String) -> Login {
+pub fn token_login(url: String) -> Login {
     Login::Token {
         user: "printers@customer.example".into(),
         url,
@@ -447,4 +447,20 @@ fn a_command_is_believed_by_its_exit_code() {
     check_command(&["/bin/sh", "-c", "kill -9 $$"], Waiting, "signal");
     check_command(&["/bin/sh", "-c", "exec sleep 30"], Waiting, "took longer");
     check_command(&["/nowhere/sendmail", "-t"], Waiting, "cannot start");
+}
+
+#[test]
+fn a_configuration_without_the_mailbox_is_wrong_unless_the_enrolment_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(enrolled(dir.path()));
+    let config = dir.path().join("etc/meterpost.toml");
+    let text = "[delivery]\nchannels = [\"mail\"]\n[delivery.mail]\nfrom = \"printers@customer.example\"\nserver = \"smtp.example\"\n";
+    std::fs::write(&config, text).unwrap();
+    let checked = crate::cli::said(dir.path(), &["config", "check"]);
+    assert_eq!(checked.code, 2, "{checked:?}");
+    assert!(checked.err.contains("nobody said to which mailbox"), "{checked:?}");
+    let named =
+        meterpost_wire::enrolment::Enrolment { mail_to: Some("batches@central.example".into()), ..enrolment(epoch(1)) };
+    drop(Site::enroll(&paths(dir.path()), &named.to_token(), at(1)).unwrap());
+    assert_eq!(crate::cli::said(dir.path(), &["config", "check"]).code, 0);
 }

@@ -20,18 +20,18 @@ use super::tls::{Ca, ca};
 use super::{queued, states};
 use crate::site::*;
 
-struct Postfix {
-    dir: TempDir,
+pub struct Postfix {
+    pub dir: TempDir,
     /// Plain and STARTTLS.
-    open: SocketAddr,
+    pub open: SocketAddr,
     /// TLS from the first byte.
     wrapped: SocketAddr,
-    ca: Ca,
+    pub ca: Ca,
 }
 
 impl Postfix {
     /// `more` is added to `main.cf`.
-    fn start(more: &str) -> Option<Self> {
+    pub fn start(more: &str) -> Option<Self> {
         if !Path::new("/usr/sbin/postfix").exists() || !is_root() {
             assert!(
                 std::env::var("CI").is_err(),
@@ -109,13 +109,13 @@ impl Postfix {
         Command::new("/usr/sbin/postfix").arg("-c").arg(self.dir.path().join("etc")).arg(word).output().unwrap()
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("maillog")).unwrap_or_default()
     }
 
     /// The messages in the central's mailbox, once there are so many.
     #[track_caller]
-    fn mailbox(&self, count: usize) -> Vec<Vec<u8>> {
+    pub fn mailbox(&self, count: usize) -> Vec<Vec<u8>> {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let found: Vec<PathBuf> = fs::read_dir(self.dir.path().join("mail/batches/new"))
@@ -130,7 +130,7 @@ impl Postfix {
         }
     }
 
-    fn server(&self, security: Security, ca_pem: Option<&str>) -> Taker {
+    pub fn server(&self, security: Security, ca_pem: Option<&str>) -> Taker {
         let address = if security == Security::Tls { self.wrapped } else { self.open };
         let ca_pem = ca_pem.map(str::to_owned);
         Taker::Server { host: "127.0.0.1".into(), port: address.port(), security, ca_pem, login: None }

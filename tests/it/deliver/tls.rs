@@ -23,12 +23,12 @@ use super::{queued, states};
 use crate::cli::{Said, meterpost};
 use crate::site::*;
 
-pub(super) struct Ca {
-    pub(super) pem: String,
-    pub(super) issuer: Issuer<'static, KeyPair>,
+pub struct Ca {
+    pub pem: String,
+    pub issuer: Issuer<'static, KeyPair>,
 }
 
-pub(super) fn ca() -> Ca {
+pub fn ca() -> Ca {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use meterpost::deliver::Hurry;
 use meterpost::site::{Site, SiteError};
-use meterpost::store::{FILE, Half, RunLock, StoreError};
+use meterpost::store::{FILE, Half, RunLock, Store, StoreError};
 use meterpost_wire::batch::VoidReason;
 
 use crate::site::*;
@@ -96,4 +96,29 @@ fn a_whole_store_is_never_moved() {
         fs::read_dir(dir.path().join("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().starts_with("damaged")), "{names:?}");
     assert_eq!(fs::read(dir.path().join("data/queue.seq")).unwrap(), b"meterpost-seq 00000000000000001\n");
+}
+
+#[test]
+fn a_large_store_is_checked_once_a_day_and_after_any_sign_of_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (now, hour) = (meterpost::clock::now(), std::time::Duration::from_secs(3_600));
+    let store = Store::open_at(dir.path(), now).unwrap();
+    store.write(|tx| tx.set_fact("large", &"x".repeat(17 << 20))).unwrap();
+    drop(store);
+    // the check that it passes now counts for a day
+    drop(Store::open_at(dir.path(), now).unwrap());
+    let file = dir.path().join(FILE);
+    let mut bytes = fs::read(&file).unwrap();
+    // where the table begins that is read below
+    page(&mut bytes, 2);
+    fs::write(&file, bytes).unwrap();
+    let store = Store::open_at(dir.path(), now + hour).unwrap();
+    let damaged = |opened: Result<Store, StoreError>| matches!(opened, Err(StoreError::Damaged(_)));
+    assert!(damaged(Store::open_at(dir.path(), now + 25 * hour)), "the next day");
+    assert!(damaged(Store::open_at(dir.path(), now - 25 * hour)), "a clock that was set back proves nothing");
+    // whoever meets the damage has it looked for
+    let met = store.read(|tx| tx.fact("large"));
+    assert!(matches!(met, Err(StoreError::Damaged(_))), "{:?}", met.map(|_| ()));
+    drop(store);
+    assert!(damaged(Store::open_at(dir.path(), now + hour)));
 }

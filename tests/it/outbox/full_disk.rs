@@ -12,13 +12,13 @@ use crate::cli::{Said, meterpost};
 use crate::site::*;
 
 /// A small disk; unmounted when the test has ended.
-struct Disk {
+pub struct Disk {
     place: tempfile::TempDir,
 }
 
 impl Disk {
     /// `None`, and a word of it, where nothing can be mounted.
-    fn mount() -> Option<Self> {
+    pub fn mount() -> Option<Self> {
         let place = tempfile::tempdir().unwrap();
         let options = ["-t", "tmpfs", "-o", "size=96m,mode=0700", "none"];
         let mounted = Command::new("mount").args(options).arg(place.path()).output();
@@ -29,12 +29,12 @@ impl Disk {
         None
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
 
     /// Leaves not a byte.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let mut file = File::options().create(true).append(true).open(self.path("filler")).unwrap();
         for block in [vec![0xaa; 1 << 16], vec![0xaa; 512]] {
             loop {
@@ -47,7 +47,7 @@ impl Disk {
         }
     }
 
-    fn clear(&self) {
+    pub fn clear(&self) {
         fs::remove_file(self.path("filler")).unwrap();
     }
 }

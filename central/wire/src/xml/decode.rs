@@ -17,7 +17,7 @@ use crate::keys::is_uuid;
 
 use super::chars::SHORT;
 use super::cursor::{Cursor, Element, Instructions, Malformed};
-use super::{DEVICES_MAX, ERRORS_MAX, LINKS_MAX, NAMESPACE, VOIDS_MAX};
+use super::{DEVICES_MAX, ERRORS_MAX, HEALTH_NAMESPACE, LINKS_MAX, NAMESPACE, VOIDS_MAX};
 use fields::Fields;
 
 /// A batch as it was read, and what was odd.
@@ -272,7 +272,11 @@ fn health(fields: &mut Fields<'_>) -> Result<Health, Malformed> {
                 let (at, code) = (error.attribute("at").and_then(instant), error.attribute("code"));
                 Ok(at.zip(code).map(|(at, code)| HealthError { at, code: code.to_owned(), text }))
             })?,
-            _ => fields.unknown()?,
+            _ => match child.name_in(HEALTH_NAMESPACE) {
+                Some("OperatingSystem") => fields.text(&mut read.operating_system, SHORT)?,
+                Some("StoreBytes") => fields.number(&mut read.store_bytes)?,
+                _ => fields.unknown()?,
+            },
         }
     }
     Ok(Health { errors: errors.unwrap_or_default(), ..read })

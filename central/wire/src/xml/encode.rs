@@ -6,7 +6,7 @@ use crate::batch::{Batch, Chain, Collector, Health, Sweep};
 
 use super::chars::SHORT;
 use super::out::{Attribute, Out, seconds};
-use super::{ERRORS_MAX, LINKS_MAX, NAMESPACE, VOIDS_MAX};
+use super::{ERRORS_MAX, HEALTH_NAMESPACE, LINKS_MAX, NAMESPACE, VOIDS_MAX};
 
 pub(super) use device::device;
 
@@ -102,6 +102,14 @@ fn health(health: &Health, out: &mut Out) {
                     out.leaf("Error", &attributes, &error.text, SHORT);
                 }
             });
+        }
+        // the schema of version 1.0 is fixed; at this place it takes elements of other namespaces
+        let namespace = [("xmlns", HEALTH_NAMESPACE.into())];
+        if let Some(system) = &health.operating_system {
+            out.leaf("OperatingSystem", &namespace, system, SHORT);
+        }
+        if let Some(bytes) = health.store_bytes {
+            out.leaf("StoreBytes", &namespace, &bytes.to_string(), SHORT);
         }
     });
 }

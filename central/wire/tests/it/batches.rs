@@ -76,6 +76,8 @@ pub fn full() -> Batch {
             sweeps_not_sealed: Some(0),
             clock_skew_seconds: Some(-1),
             schedule: some("0 */6 * * *"),
+            operating_system: None,
+            store_bytes: None,
             errors: vec![HealthError {
                 at: time("2026-11-20T05:00:00Z"),
                 code: "store-damaged".to_owned(),

@@ -258,6 +258,8 @@ fn batch(dice: &mut Dice) -> Batch {
             sweeps_not_sealed: dice.maybe(small),
             clock_skew_seconds: dice.maybe(|dice| *dice.one(&[i64::MIN, -1, 300])),
             schedule: dice.maybe(text),
+            operating_system: dice.maybe(text),
+            store_bytes: dice.maybe(number),
             errors: dice.some(8, |dice| HealthError { at: time(dice), code: text(dice), text: text(dice) }),
         }),
         devices: (0..dice.below(4)).map(|number| reading(dice, number)).collect(),

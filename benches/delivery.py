@@ -1,0 +1,126 @@
+"""What stands at the other end of a collector in the measurements: a central and a mail server behind a counter of bytes."""
+
+import http.server
+import re
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
+
+
+class Busy(http.server.BaseHTTPRequestHandler):
+    """A central that takes nothing now."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Relay(socketserver.StreamRequestHandler):
+    """A mail server of few words, with TLS from the first byte."""
+
+    def setup(self):
+        self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def handle(self):
+        self.say("220 relay.example")
+        while line := self.rfile.readline().decode().strip():
+            word = line.split()[0].upper()
+            self.say({"EHLO": "250 relay.example", "DATA": "354 go on", "QUIT": "221 bye"}.get(word, "250 fine"))
+            if word == "DATA":
+                while self.rfile.readline() != b".\r\n":
+                    pass
+                self.say("250 taken")
+
+    def say(self, text):
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+class Counter:
+    """Passes bytes on to a port of loopback, and counts them both ways."""
+
+    def __init__(self, port):
+        self.bytes, self.onward = 0, port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            here, _ = self.listener.accept()
+            there = socket.create_connection(("127.0.0.1", self.onward))
+            for source, sink in [(here, there), (there, here)]:
+                threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
+
+    def pump(self, source, sink):
+        try:
+            while data := source.recv(65536):
+                self.bytes += len(data)
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the other side has ended it
+
+
+def served(server):
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
+
+
+def busy():
+    """Its port."""
+    return served(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy))
+
+
+def certificate(folder):
+    """A certificate for 127.0.0.1 of a size that is usual: an elliptic curve, signed by itself."""
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", chain],
+                   check=True, capture_output=True)
+    return chain, key
+
+
+def relay(folder):
+    """A mail server behind a counter."""
+    chain, key = certificate(folder)
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay)
+    server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.tls.load_cert_chain(chain, key)
+    return Counter(served(server)), chain
+
+
+class Central:
+    """The real one, with TLS, behind a counter."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+        self.chain, key = certificate(folder)
+        (folder / "central.toml").write_text("")
+        self.process = subprocess.Popen([program, *self.places(), "serve", "--listen", "127.0.0.1:0", "--tls-cert", self.chain,
+                                         "--tls-key", key], stderr=subprocess.PIPE, text=True)
+        for line in self.process.stderr:
+            if found := re.search(r"listening on https://127\.0\.0\.1:(\d+)", line):
+                self.counter = Counter(int(found[1]))
+                break
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def places(self):
+        return ["--config", self.folder / "central.toml", "--data-dir", self.folder / "data", "--key-file", self.folder / "key"]
+
+    def token(self):
+        url = f"https://127.0.0.1:{self.counter.port}"
+        added = subprocess.run([self.program, *self.places(), "site", "add", "bench", "--central", url, "--ca", self.chain],
+                               check=True, capture_output=True, text=True)
+        return added.stdout.strip()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
