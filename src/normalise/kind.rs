@@ -9,6 +9,8 @@ pub enum Kind {
     Model,
     /// A serial number: text, bogus ones are none.
     Serial,
+    /// A firmware: text without a word in front that only says so.
+    Firmware,
     /// A whole number, 0 or more.
     Count,
     /// A whole number of any sign.
@@ -24,6 +26,7 @@ pub fn kind_of(field: &str) -> Kind {
     match field {
         "identity.model" => Kind::Model,
         "identity.serial_number" => Kind::Serial,
+        "identity.firmware" => Kind::Firmware,
         "capabilities.pages_per_minute"
         | "capabilities.pages_per_minute_color"
         | "capabilities.trays"

@@ -28,7 +28,7 @@ impl Evaluator<'_> {
                     n => Err(Lost::Rejected(format!("{n} is no level"))),
                 },
             },
-            Kind::Text | Kind::Model | Kind::Serial => {
+            Kind::Text | Kind::Model | Kind::Serial | Kind::Firmware => {
                 if let Datum::Label(_) = datum {
                     return Ok(datum);
                 }
@@ -39,11 +39,17 @@ impl Evaluator<'_> {
                 if kind == Kind::Serial && self.words().find("bogus_serials", &text).is_some() {
                     return Err(Lost::Rejected(format!("`{text}` is no serial number")));
                 }
+                if kind == Kind::Firmware {
+                    text = self.cut(&["firmware_cuts"], text);
+                    if text.is_empty() {
+                        return Err(Lost::NotSupported(self.worded(|| "it names no firmware".to_owned())));
+                    }
+                }
                 if kind == Kind::Model {
                     if self.words().find("print_servers", &text).is_some() {
                         return Err(Lost::Rejected(format!("`{text}` is a print server")));
                     }
-                    text = self.model(&text);
+                    text = self.cut(&["vendor_prefixes", "model_cuts"], text);
                     if self.words().find("placeholders", &text).is_some()
                         || self.words().find("print_servers", &text).is_some()
                     {
@@ -55,13 +61,10 @@ impl Evaluator<'_> {
         }
     }
 
-    /// The model without the brand in front, and without what the shared words cut.
-    fn model(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for list in ["vendor_prefixes", "model_cuts"] {
-            if let Some(list) = self.words().list(list) {
-                text = text::clean(&list.cut(&text));
-            }
+    /// What shared lists of patterns leave of a text: a model without the brand in front, a firmware without `Ver.`.
+    fn cut(&self, lists: &[&str], mut text: String) -> String {
+        for list in lists.iter().filter_map(|name| self.words().list(name)) {
+            text = text::clean(&list.cut(&text));
         }
         text
     }

@@ -347,6 +347,16 @@ fn bogus_serials_placeholders_and_unwanted_texts_are_none() {
 }
 
 #[test]
+fn a_firmware_is_kept_as_written_without_a_word_in_front() {
+    let pmd = "[identity]\nfirmware = { get = \"1.3.6.1.4.1.9999.1.0\" }";
+    for (written, kept) in [("Ver. A7PU-30", "A7PU-30"), ("Rev.01.02", "01.02"), ("ESS1.208.6", "1.208.6")] {
+        check(pmd, &format!("1.3.6.1.4.1.9999.1.0|4|{written}"), &[&format!("firmware = {kept}")]);
+    }
+    check(pmd, "1.3.6.1.4.1.9999.1.0|4|U1307022128VER.J", &["firmware = U1307022128VER.J"]);
+    check(pmd, "1.3.6.1.4.1.9999.1.0|4|Ver. ", &[]);
+}
+
+#[test]
 fn conditions_look_at_model_unit_and_brand() {
     let pmd = r#"
         [let]
