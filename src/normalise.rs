@@ -337,9 +337,10 @@ fn texted(won: &Rc<Won>, eval: &Evaluator<'_>) -> Text {
     Text { value, evidence: evidence(won, eval) }
 }
 
-/// OIDs and rule of a value (standards.md 1.8).
+/// OIDs and rule of a value (standards.md 1.8). Each object is named once, also when several parts of it were summed.
 pub(crate) fn evidence(won: &Won, eval: &Evaluator<'_>) -> Evidence {
-    let oids = won.oids.iter().map(Oid::to_string).collect::<Vec<_>>().join(" ");
+    let each = won.oids.iter().enumerate().filter(|(n, oid)| !won.oids[..*n].contains(oid));
+    let oids = each.map(|(_, oid)| oid.to_string()).collect::<Vec<_>>().join(" ");
     Evidence {
         oid: (!oids.is_empty()).then_some(oids),
         rule: won.rule.as_ref().map(|origin| eval.rule_name(origin)),

@@ -92,7 +92,20 @@ impl Fault {
             let place = table.unwrap_or_else(|| "the file".to_owned());
             return Self::at(text, &span, format!("`{place}` has no key {key}"));
         }
+        // a heading of the other kind: what stands once has one bracket, what may stand several times two
+        if message.starts_with("invalid type")
+            && key_at(text, span.start).is_none()
+            && let Some(found) = table
+        {
+            let name = found.trim_matches(['[', ']']);
+            let right = if found.starts_with("[[") { format!("[{name}]") } else { format!("[[{name}]]") };
+            return Self::at(text, &span, format!("`{found}`: `{right}` would be right"));
+        }
         let words = message.replace('\n', ", ").replace("expected i64", "expected a whole number");
+        let words = match words.split_once(", expected struct") {
+            Some((found, _)) => format!("{found}, expected a table"),
+            None => words,
+        };
         // the reader speaks of types only where the syntax was right
         let key =
             key_at(text, span.start).filter(|_| message.starts_with("invalid type") || message == "duplicate key");

@@ -96,6 +96,16 @@ fn check(pmd: &str, walk: &str, expected: &[&str]) {
 }
 
 #[test]
+fn an_object_that_is_summed_with_itself_is_named_once_in_the_evidence() {
+    let part = |oid: u32| format!("{{ get = \"1.3.6.1.4.1.9999.{oid}.0\" }}");
+    let pmd = format!("[counters]\nsystem.impressions = {{ sum = [{}, {}, {}] }}\n", part(1), part(2), part(1));
+    let (reading, _) = read(&pmd, "1.3.6.1.4.1.9999.1.0|65|7\n1.3.6.1.4.1.9999.2.0|65|5");
+    let count = reading.counters.unwrap().into_values().next().unwrap();
+    assert_eq!(count.value, 19);
+    assert_eq!(count.evidence.oid.as_deref(), Some("1.3.6.1.4.1.9999.1.0 1.3.6.1.4.1.9999.2.0"));
+}
+
+#[test]
 fn the_first_valid_candidate_wins_and_an_invalid_one_is_passed() {
     let pmd = r#"
         [counters]

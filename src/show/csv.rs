@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 
 use meterpost_wire::CounterKey;
+use meterpost_wire::reading::Supply;
 
 use super::{Device, Scan, supply_name};
 
-/// The columns before the counters. `supplies` lists `name percent%`, or the state where there is no percentage, with
-/// `; ` between; `lowest_percent` is the least of the percentages; `alerts` is the number of open ones.
+/// The columns before the counters. `supplies` lists `name percent%`, or the level with its unit, or the state where there
+/// is no percentage, with `; ` between; `lowest_percent` is the least of the percentages; `alerts` is the number of open ones.
 const COLUMNS: [&str; 16] = [
     "address",
     "outcome",
@@ -83,19 +84,23 @@ fn cells(device: &Device) -> [String; COLUMNS.len()] {
         network.map(|network| network.physical_addresses.join(" ")).unwrap_or_default(),
         supplies
             .iter()
-            .map(|supply| {
-                let level = match (supply.percent, supply.level_state) {
-                    (Some(percent), _) => format!("{percent}%"),
-                    (None, Some(state)) => state.as_str().to_owned(),
-                    (None, None) => "unknown".to_owned(),
-                };
-                format!("{} {level}", supply_name(supply))
-            })
+            .map(|supply| format!("{} {}", supply_name(supply), level(supply)))
             .collect::<Vec<_>>()
             .join("; "),
         supplies.iter().filter_map(|supply| supply.percent).min().map(|least| least.to_string()).unwrap_or_default(),
         reading.alerts.as_ref().map(|alerts| alerts.rows.len().to_string()).unwrap_or_default(),
     ]
+}
+
+/// `50%`, or `120 impressions` where nobody knows of how many, or the state.
+fn level(supply: &Supply) -> String {
+    let unit = supply.unit.as_ref().map(|unit| format!(" {}", unit.label)).unwrap_or_default();
+    match (supply.percent, supply.level, supply.level_state) {
+        (Some(percent), ..) => format!("{percent}%"),
+        (None, Some(level), _) => format!("{level}{unit}"),
+        (None, None, Some(state)) => state.as_str().to_owned(),
+        (None, None, None) => "unknown".to_owned(),
+    }
 }
 
 fn counter(device: &Device, key: &str) -> String {
@@ -135,6 +140,17 @@ mod tests {
             address,outcome,read_at,key,vendor,model,serial_number,asset_tag,firmware,system_name,host_name,location,physical_addresses,supplies,lowest_percent,alerts,system.impressions,system.monochrome_impressions,system.full_color_impressions,vendor.marker_life_count
             127.30.0.7,complete,2026-01-29T23:25:02Z,sn:printomat:VCF1234567,Printomat,P2040dw,VCF1234567,,2RX_3000,'=cmd|' /C calc'!A0,KMB902DE,"2nd floor, ""the corner""",00:17:c8:b9:02:de,"black toner 50%; drum some_remaining",50,1,7342,,,7432
         "#]].assert_eq(&csv(&sample::scan()).replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn a_level_without_a_percentage_is_told_with_its_unit() {
+        use meterpost_wire::reading::LevelState;
+        let supply = Supply { level: Some(120), level_state: Some(LevelState::Known), ..Supply::default() };
+        assert_eq!(level(&supply), "120");
+        assert_eq!(
+            level(&Supply { level: None, level_state: Some(LevelState::SomeRemaining), ..supply }),
+            "some_remaining"
+        );
     }
 
     #[test]

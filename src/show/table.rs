@@ -20,7 +20,8 @@ pub struct Look {
 /// Alerts shown for each printer; the rest is counted.
 const ALERTS_MAX: usize = 2;
 
-/// Addresses shown for each verdict unless all are asked for; the rest is counted.
+/// Addresses shown for each verdict unless all are asked for; the rest is counted. Printers are what was looked for: all of
+/// them are shown.
 const FINDINGS_MAX: usize = 12;
 
 /// The scan as a table with its summary beneath. `all` lists every verdict instead of the first few of each kind.
@@ -268,7 +269,7 @@ fn summary(sweep: &Summary, scan: &Scan, look: Look, all: bool) -> String {
         let in_table = verdict == Verdict::Printer && !scan.devices.is_empty();
         let shown = if in_table {
             0
-        } else if all {
+        } else if all || verdict == Verdict::Printer {
             findings.len()
         } else {
             findings.len().min(FINDINGS_MAX)
@@ -381,6 +382,21 @@ mod tests {
         let scan = Scan { devices: Vec::new(), ..sample::scan() };
         let text = table(&scan, Look { width: 80, color: false }, false);
         assert!(text.contains("  1 printer\n      127.30.0.7\n"), "{text}");
+    }
+
+    #[test]
+    fn all_printers_that_were_only_to_be_found_are_listed_and_of_others_the_first_few() {
+        let mut scan = Scan { devices: Vec::new(), ..sample::scan() };
+        for verdict in [Verdict::Printer, Verdict::NotPrinter] {
+            scan.verdicts.extend((1..=40).map(|last| Finding {
+                place: Place::Address([127, 30, 1, last].into()),
+                verdict,
+                detail: None,
+            }));
+        }
+        let text = table(&scan, Look { width: 80, color: false }, false);
+        assert_eq!(text.matches("      127.30.1.").count(), 40 + FINDINGS_MAX - 1, "{text}");
+        assert!(text.contains("      and 29 more; --verdicts lists all\n"), "{text}");
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub enum BadTarget {
         "`{0}` names an interface: link-local addresses are not asked, the printer's IPv4 or global IPv6 address would be right"
     )]
     Zone(String),
+    /// A multicast or broadcast address, or one that stands for any: many would hear it, and none is a printer.
+    #[error("`{0}` is the address of no device: multicast, broadcast and unspecified addresses are never asked")]
+    Nobody(String),
     /// A prefix length beyond the address.
     #[error("`{text}` has no prefix length of 0 to {most} behind the slash")]
     Prefix {
@@ -127,8 +130,21 @@ fn parse_into(text: &str, world: &mut World, depth: usize, ranges: &mut Vec<Rang
     if addresses > u128::from(TARGET_ADDRESSES_MAX) {
         return Err(BadTarget::TooLarge { text: text.to_owned(), addresses, is_v6: range.first.is_ipv6() });
     }
+    if is_nobody(range.first) || is_nobody(range.last) {
+        return Err(BadTarget::Nobody(text.to_owned()));
+    }
     ranges.push(range);
     Ok(())
+}
+
+/// What is meant for many or for none: 0.0.0.0, ::, and all from 224.0.0.0 or ff00:: on. In ranges of a /16 at most one of
+/// these is the first or the last of those asked.
+fn is_nobody(address: IpAddr) -> bool {
+    address.is_unspecified()
+        || match address {
+            IpAddr::V4(address) => address.octets()[0] >= 224,
+            IpAddr::V6(address) => address.is_multicast(),
+        }
 }
 
 /// An address, an IPv6 one also in brackets. An IPv4-mapped one is the IPv4 one.
@@ -265,7 +281,7 @@ mod tests {
         check(&["2001:db8::1", "[2001:db8::2]"], "2001:db8::1-2001:db8::2", 2);
         check(&["2001:db8::/120"], "2001:db8::-2001:db8::ff", 256);
         check(&["::ffff:10.0.0.1"], "10.0.0.1", 1);
-        check(&["255.255.255.255", "0.0.0.0"], "0.0.0.0, 255.255.255.255", 2);
+        check(&["0.0.0.0/24"], "0.0.0.1-0.0.0.254", 254);
     }
 
     #[test]
@@ -311,10 +327,21 @@ mod tests {
                  IPv6 address would be right"
                     .to_owned(),
             ),
+            (
+                "239.255.255.0-9",
+                "`239.255.255.0-9` is the address of no device: multicast, broadcast and unspecified addresses are never \
+                 asked"
+                    .to_owned(),
+            ),
             ("@none", "`@none` cannot be read: no such file".to_owned()),
             ("@bad", format!("`@bad` line 2: {}", no_target("10.0.0.300"))),
         ] {
             assert_eq!(parse(&[text]).unwrap_err().to_string(), expected);
+        }
+        for nobody in
+            ["0.0.0.0", "224.0.0.1", "255.255.255.255", "223.255.255.250-224.0.0.4", "::", "ff02::1", "224.0.0.0/16"]
+        {
+            assert_eq!(parse(&[nobody]).unwrap_err(), BadTarget::Nobody(nobody.to_owned()));
         }
         assert!(parse(&["@round"]).unwrap_err().to_string().ends_with("files name files more than 4 deep"));
         let many: Vec<String> = (0..17).map(|n| format!("10.{n}.0.0-10.{n}.255.255")).collect();
