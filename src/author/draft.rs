@@ -14,11 +14,12 @@ use std::sync::Arc;
 use meterpost_wire::counters::CounterKey;
 
 use super::{Device, is_of_nobody};
-use crate::plan::Answers;
+use crate::plan::{self, Answers, Plan};
 use crate::pmd::{CHAIN_MAX, Library, Pmd};
+use crate::snmp::Oid;
 use crate::snmp::recording::Recording;
 use labels::Labelled;
-use numbers::{Candidate, Number};
+use numbers::{Candidate, ENTERPRISES, Number};
 
 /// What was found out about a recorded device.
 #[derive(Clone, Debug)]
@@ -94,7 +95,7 @@ fn base(device: Device, answers: &Answers, library: &Library) -> (Arc<Pmd>, Stri
     let others = library
         .pmds()
         .filter(|pmd| !is_of_nobody(&pmd.name) && pmd.chain.len() < CHAIN_MAX && !pmd.matches.sys_object_id.is_empty());
-    let scored = others.map(|pmd| {
+    let scored = others.filter(|pmd| answers_one_of(answers, pmd, device.identity.device)).map(|pmd| {
         let other = Device::recorded(answers, library, Some(pmd));
         (other.own_counters(), other)
     });
@@ -108,4 +109,15 @@ fn base(device: Device, answers: &Answers, library: &Library) -> (Arc<Pmd>, Stri
         }
         None => (picked.clone(), "no mapping of the library knows this device".to_owned(), device, false),
     }
+}
+
+/// Whether the device has anything of its maker's own that the mapping takes a counter from.
+fn answers_one_of(answers: &Answers, pmd: &Pmd, device: u32) -> bool {
+    let counters = pmd.fields.keys().filter(|name| name.starts_with("counters.")).cloned().collect();
+    let Plan { gets, walks, .. } = plan::for_fields(pmd, device, counters);
+    let is_own = |oid: &Oid| oid.arcs().starts_with(&ENTERPRISES);
+    gets.iter().any(|(context, oid)| is_own(oid) && answers.get(context, oid).is_some())
+        || walks.iter().any(|walk| {
+            walk.columns.iter().any(|column| is_own(column) && answers.under(&walk.context, column).next().is_some())
+        })
 }

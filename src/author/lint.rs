@@ -7,14 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::source::line;
+use crate::plan;
 use crate::pmd::raw::{self, RawField, RawPmd, RawRule};
 use crate::pmd::rule::{Rule, Source, Unit};
-use crate::pmd::{Fault, GENERIC, Pmd, Sources, UNKNOWN};
+use crate::pmd::{Fault, GENERIC, Library, Pmd, Sources, UNKNOWN};
+
+/// Single objects that a mapping with all that it extends asks for: sixteen requests of 25. A device answers them before
+/// anything is learned, so a longer list is a slow first visit everywhere; tables do not count, they are read to their end.
+const OBJECTS_MAX: usize = 400;
 
 /// All that is wrong with the files of these names, in their order, each from its first line on. The other files of `sources`
-/// are what they stand among.
-pub fn lint(sources: &Sources, names: &[String]) -> Vec<Fault> {
-    let library = sources.library();
+/// are what they stand among; `library` is made of all of them.
+pub fn lint(sources: &Sources, library: &Library, names: &[String]) -> Vec<Fault> {
     let mut found: Vec<Fault> =
         library.faults.iter().filter(|fault| names.contains(&fault.pmd) || fault.pmd == "words").cloned().collect();
     let parsed: BTreeMap<&str, RawPmd> =
@@ -32,8 +36,9 @@ pub fn lint(sources: &Sources, names: &[String]) -> Vec<Fault> {
         unused(name, raw, &parsed, &mut fault);
         unfounded_checks(raw, pmd, &mut fault);
         nobody_comes(name, raw, &parsed, &mut fault);
+        asks_too_much(name, pmd, &mut fault);
     }
-    found.extend(overlap::overlaps(&library, names));
+    found.extend(overlap::overlaps(library, names));
     let place = |pmd: &String| names.iter().position(|name| name == pmd);
     found.sort_by_key(|fault| (place(&fault.pmd), fault.line));
     found.dedup();
@@ -173,6 +178,19 @@ fn unfounded_checks(raw: &RawPmd, pmd: &Pmd, fault: &mut impl FnMut(Range<usize>
                 fault(check.at.clone(), format!("this check never says anything: no rule gives `{name}`"));
             }
         }
+    }
+}
+
+/// More single objects than a device is asked for in [`OBJECTS_MAX`].
+fn asks_too_much(name: &str, pmd: &Pmd, fault: &mut impl FnMut(Range<usize>, String)) {
+    let objects = plan::plan(pmd, 1).gets.len();
+    if objects > OBJECTS_MAX && name != GENERIC {
+        fault(
+            0..0,
+            format!(
+                "a first reading asks for {objects} single objects: {OBJECTS_MAX} at most, the extended ones included"
+            ),
+        );
     }
 }
 

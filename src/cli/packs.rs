@@ -50,7 +50,7 @@ pub(super) enum PackVerb {
         /// Use it whatever it changes; without FILE the pack that is held
         #[arg(long)]
         accept: bool,
-        /// Take an older version than was in use, or one that was taken back
+        /// Take an older version than was in use, one that was taken back, or one that has expired
         #[arg(long)]
         allow_downgrade: bool,
     },
@@ -59,7 +59,7 @@ pub(super) enum PackVerb {
     Rollback,
     /// Make a pack of a folder of mapping files: `<vendor>/<family>.toml` and `words.toml`
     #[command(
-        after_help = "Example: meterpost pmd pack pmd --version 12 --expires 2026-12-31 -o meterpost-pmd-12.zip\n\nThe same files make the same bytes."
+        after_help = "Example: meterpost pmd pack pmd --version 12 --expires 2026-12-31 -o meterpost-pmd-12.zip\n\nThe same files and the same WHEN make the same bytes."
     )]
     Pack {
         /// The folder

@@ -33,6 +33,8 @@ pub enum Pmd {
     Lint {
         /// Files and folders of them.
         paths: Vec<PathBuf>,
+        /// What they stand among.
+        pmd_dir: Option<PathBuf>,
     },
     /// Mapping files against recordings.
     Test {
@@ -130,6 +132,9 @@ pub(super) enum PmdVerb {
         /// A mapping file `<vendor>/<family>.toml`, or a folder of such
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// A folder of mapping files that these stand among
+        #[arg(long, value_name = "DIR")]
+        pmd_dir: Option<PathBuf>,
     },
     /// Read recordings with mapping files: what each field reads, by which rule, and what changes against the library
     #[command(
@@ -139,7 +144,7 @@ pub(super) enum PmdVerb {
         /// Mapping files, recordings, and folders of both
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
-        /// Compare with this library instead of the built-in one
+        /// Compare with the mapping files of this folder instead of those in use
         #[arg(long, value_name = "DIR")]
         pmd_dir: Option<PathBuf>,
     },
@@ -202,7 +207,7 @@ impl PmdVerb {
                 access: why.access.into_access()?,
                 pmd_dir: why.pmd_dir,
             }),
-            Self::Lint { paths } => Pmd::Lint { paths },
+            Self::Lint { paths, pmd_dir } => Pmd::Lint { paths, pmd_dir },
             Self::Test { paths, pmd_dir } => Pmd::Test { paths, pmd_dir },
             Self::Draft { walk, out, pmd_dir } => Pmd::Draft { walk, out, pmd_dir },
         }))

@@ -89,6 +89,16 @@ pub enum Barred {
         /// What was taken back.
         pinned: u64,
     },
+    /// A newer one ought to be out: whoever offers this one may be holding that one back.
+    #[error(
+        "version {version} expired at {at}, and a newer one ought to have come: `--allow-downgrade` takes it all the same"
+    )]
+    Expired {
+        /// The pack's.
+        version: u64,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// What is done with a pack that was tried.
@@ -119,8 +129,8 @@ impl State {
         tx.set_fact(FACT, &text)
     }
 
-    /// Whether a pack may come. A person may insist on an older one, and on one that was taken back.
-    pub fn admits(&self, label: &Label, followed: &Channel, downgrade: bool) -> Result<(), Barred> {
+    /// Whether a pack may come. A person may insist on an older one, on one that was taken back, and on one that has expired.
+    pub fn admits(&self, label: &Label, followed: &Channel, downgrade: bool, now: Timestamp) -> Result<(), Barred> {
         if label.channel != *followed {
             return Err(Barred::Channel { found: label.channel.clone(), followed: followed.clone() });
         }
@@ -130,6 +140,7 @@ impl State {
             () if downgrade => Ok(()),
             () if found < highest => Err(Barred::Older { found, highest }),
             () if found <= pinned => Err(Barred::Pinned { found, pinned }),
+            () if label.is_expired(now) => Err(Barred::Expired { version: found, at: label.expires }),
             () => Ok(()),
         }
     }
@@ -172,14 +183,19 @@ impl State {
         self.pinned.remove(channel.as_str());
     }
 
+    /// The pack that waits, and whether that is for devices to be read.
+    pub fn waits(&self) -> Option<(Place, bool)> {
+        self.held.as_ref().and_then(|held| Some((Place::parse(&held.place)?, held.until_read)))
+    }
+
     /// The pack that waits.
     pub fn held(&self) -> Option<Place> {
-        self.held.as_ref().and_then(|held| Place::parse(&held.place))
+        self.waits().map(|(place, _)| place)
     }
 
     /// The pack that waits until devices were read.
     pub fn on_trial(&self) -> Option<Place> {
-        self.held.as_ref().filter(|held| held.until_read).and_then(|held| Place::parse(&held.place))
+        self.waits().filter(|(_, until_read)| *until_read).map(|(place, _)| place)
     }
 
     /// Whether the present pack is watched.
@@ -223,8 +239,22 @@ mod tests {
         }
         let label = format!("pmd-pack channel=stable version={found} expires=2026-12-31T00:00:00Z");
         let (label, channel) = (Label::parse(&label).unwrap(), Channel::parse("stable").unwrap());
-        let barred = state.admits(&label, &channel, downgrade).err().map(|barred| barred.to_string());
+        let barred = state.admits(&label, &channel, downgrade, now).err().map(|barred| barred.to_string());
         assert_eq!(barred.as_deref(), expected);
+    }
+
+    #[test]
+    fn a_pack_that_has_expired_comes_only_when_a_person_insists() {
+        let label = Label::parse("pmd-pack channel=stable version=9 expires=2026-12-31T00:00:00Z").unwrap();
+        let channel = Channel::parse("stable").unwrap();
+        let admits = |at: &str, downgrade| State::default().admits(&label, &channel, downgrade, at.parse().unwrap());
+        assert_eq!(admits("2026-12-30T23:59:59Z", false), Ok(()));
+        assert_eq!(admits("2026-12-31T00:00:00Z", true), Ok(()));
+        assert_eq!(
+            admits("2026-12-31T00:00:00Z", false).unwrap_err().to_string(),
+            "version 9 expired at 2026-12-31T00:00:00Z, and a newer one ought to have come: `--allow-downgrade` takes it all \
+             the same"
+        );
     }
 
     #[test]
@@ -245,7 +275,7 @@ mod tests {
     #[test]
     fn a_pack_of_another_channel_never_comes() {
         let label = Label::parse("pmd-pack channel=beta version=9 expires=2026-12-31T00:00:00Z").unwrap();
-        let barred = State::default().admits(&label, &Channel::parse("stable").unwrap(), true);
+        let barred = State::default().admits(&label, &Channel::parse("stable").unwrap(), true, Timestamp::UNIX_EPOCH);
         assert_eq!(barred.unwrap_err().to_string(), "it is of channel `beta`, and this site follows `stable`");
     }
 

@@ -200,3 +200,6 @@ fn counted_value(count: &Count) -> String {
         Basis::Suspect => text + " (suspect)",
     }
 }
+
+#[cfg(test)]
+mod tests;

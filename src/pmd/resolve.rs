@@ -41,11 +41,11 @@ pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words, prov
         None => r.fault(0..0, "`format = 1` is missing".to_owned()),
     }
     r.unverified = r.confidence(raw.confidence.as_ref()).unwrap_or(false);
-    if raw.fields.len() > FIELDS_MAX {
-        r.fault(0..0, format!("{} fields: {FIELDS_MAX} at most", raw.fields.len()));
+    if let Some(first_too_many) = raw.fields.get(FIELDS_MAX) {
+        r.fault(first_too_many.name.span(), format!("{} fields: {FIELDS_MAX} at most", raw.fields.len()));
     }
-    if raw.sets.len() > SETS_MAX {
-        r.fault(0..0, format!("{} row sets: {SETS_MAX} at most", raw.sets.len()));
+    if let Some(first_too_many) = raw.sets.get(SETS_MAX) {
+        r.fault(first_too_many.name.span(), format!("{} row sets: {SETS_MAX} at most", raw.sets.len()));
     }
 
     let mut fields: BTreeMap<String, Vec<Arc<Rule>>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::words::Words;
-use super::{BUILTIN, FILE_BYTES_MAX, FILES_MAX, Fault, Library, WORDS};
+use super::{BUILTIN, CHAIN_MAX, FILE_BYTES_MAX, FILES_MAX, Fault, Library, WORDS, raw};
 
 /// Texts of mapping files, those laid later over those laid before.
 #[derive(Clone, Debug)]
@@ -47,8 +47,8 @@ impl Sources {
                 Ok(_) => self.words = text,
                 Err(text) => self.faults.push(Fault { pmd: "words".to_owned(), line: 0, text }),
             },
-            Err(reason) if words.exists() => {
-                self.faults.push(Fault { pmd: "words".to_owned(), line: 0, text: reason });
+            Err((line, text)) if words.exists() => {
+                self.faults.push(Fault { pmd: "words".to_owned(), line, text });
             }
             Err(_) => {}
         }
@@ -74,10 +74,35 @@ impl Sources {
         let name = name_of(path);
         match read_limited(path) {
             Ok(text) => drop(self.files.insert(name.clone(), text)),
-            Err(text) => self.faults.push(Fault { pmd: name.clone(), line: 0, text }),
+            Err((line, text)) => self.faults.push(Fault { pmd: name.clone(), line, text }),
         }
         self.paths.insert(name.clone(), path.to_owned());
         name
+    }
+
+    /// Lays the files that one extends and that lie beside it, `<its folder>/../<vendor>/<family>.toml`, where nothing of that
+    /// name is known yet.
+    pub fn lay_extended(&mut self, name: &str) {
+        let Some(folder) = self.paths.get(name).and_then(|path| Some(path.canonicalize().ok()?.parent()?.join("..")))
+        else {
+            return;
+        };
+        let mut at = name.to_owned();
+        for _ in 0..CHAIN_MAX {
+            let extends = self.files.get(&at).and_then(|text| raw::parse(text).0.extends);
+            let Some(extended) = extends.map(|extends| extends.get_ref().clone()) else { return };
+            // a name is two plain words: it leads nowhere else
+            let path = folder.join(format!("{extended}.toml"));
+            if self.files.contains_key(&extended) || !is_name(&extended) || !path.is_file() {
+                return;
+            }
+            match read_limited(&path) {
+                Ok(text) => drop(self.files.insert(extended.clone(), text)),
+                Err((line, text)) => self.faults.push(Fault { pmd: extended.clone(), line, text }),
+            }
+            self.paths.insert(extended.clone(), path);
+            at = extended;
+        }
     }
 
     /// A library of them; its faults begin with those of reading.
@@ -106,10 +131,20 @@ fn name_of(path: &Path) -> String {
     format!("{}/{family}", near.or_else(far).unwrap_or_else(|| "local".to_owned()))
 }
 
-fn read_limited(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+fn is_name(text: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
+    text.split_once('/').is_some_and(|(vendor, family)| is_part(vendor) && is_part(family))
+}
+
+/// A text that is not too long; else the line, where there is one, and why.
+fn read_limited(path: &Path) -> Result<String, (usize, String)> {
+    let size = std::fs::metadata(path).map_err(|error| (0, error.to_string()))?.len();
     if size > FILE_BYTES_MAX as u64 {
-        return Err(format!("{size} bytes: {FILE_BYTES_MAX} at most"));
+        return Err((0, format!("{size} bytes: {FILE_BYTES_MAX} at most")));
     }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    let bytes = std::fs::read(path).map_err(|error| (0, error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        (before.iter().filter(|byte| **byte == b'\n').count() + 1, "this is no UTF-8 text".to_owned())
+    })
 }

@@ -30,7 +30,7 @@ pub fn pmd(orders: &Pmd, invocation: &Invocation, out: &mut dyn Write) -> Result
         Pmd::List { format, walks, pmd_dir } => list(*format, walks.as_deref(), &in_use(pmd_dir)?, out),
         Pmd::Show { name, pmd_dir } => show(name, &in_use(pmd_dir)?, out),
         Pmd::Packs(orders) => super::packs::perform(orders, invocation, out),
-        Pmd::Lint { paths } => lint(paths, out),
+        Pmd::Lint { paths, pmd_dir } => lint(paths, in_use(pmd_dir)?.sources, out),
         Pmd::Why(orders) => why(orders, &in_use(&orders.pmd_dir)?, invocation, out),
         Pmd::Draft { walk, out: file, pmd_dir } => draft(walk, file.as_deref(), &in_use(pmd_dir)?, out),
         Pmd::Test { paths, pmd_dir } => trial::test(paths, in_use(pmd_dir)?, out),
@@ -109,8 +109,7 @@ fn show(name: &str, in_use: &InUse, out: &mut dyn Write) -> Result<Exit, Failure
     print(out, &author::show(sources, pmd))
 }
 
-fn lint(paths: &[PathBuf], out: &mut dyn Write) -> Result<Exit, Failure> {
-    let mut sources = Sources::builtin();
+fn lint(paths: &[PathBuf], mut sources: Sources, out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut names = Vec::new();
     for path in paths {
         names.extend(lay(&mut sources, path)?);
@@ -120,8 +119,8 @@ fn lint(paths: &[PathBuf], out: &mut dyn Write) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("no mapping file in {}", paths.join(", ")))
             .hint("a mapping file is `<vendor>/<family>.toml`"));
     }
-    let found = author::lint(&sources, &names);
-    let files = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
+    let found = author::lint(&sources, &sources.library(), &names);
+    let files = author::counted(names.len(), "file");
     if found.is_empty() {
         return print(out, &format!("{files}, nothing wrong\n"));
     }
@@ -167,6 +166,9 @@ fn why(orders: &Why, in_use: &InUse, invocation: &Invocation, out: &mut dyn Writ
 
 fn draft(walk: &Path, file: Option<&Path>, in_use: &InUse, out: &mut dyn Write) -> Result<Exit, Failure> {
     let recording = recording(walk)?;
+    if recording.objects("").next().is_none() {
+        return Err(Failure::failed(format!("`{}` has no objects: there is nothing to draft from", walk.display())));
+    }
     let name = walk.file_name().unwrap_or_default().to_string_lossy();
     let draft = author::draft(&name, &recording, &in_use.library);
     let Some(file) = file else { return print(out, &draft.text) };
@@ -193,11 +195,14 @@ fn draft(walk: &Path, file: Option<&Path>, in_use: &InUse, out: &mut dyn Write) 
 fn lay(sources: &mut Sources, path: &Path) -> Result<Vec<String>, Failure> {
     let cannot = |error: std::io::Error| Failure::usage(format!("cannot read `{}`: {error}", path.display()));
     if !std::fs::metadata(path).map_err(cannot)?.is_dir() {
-        return Ok(vec![sources.lay_file(path)]);
+        let name = sources.lay_file(path);
+        sources.lay_extended(&name);
+        return Ok(vec![name]);
     }
     let mut names = sources.lay_folder(path).map_err(cannot)?;
     if names.is_empty() {
         names = sources.lay_vendor(path).map_err(cannot)?;
+        names.iter().for_each(|name| sources.lay_extended(name));
     }
     Ok(names)
 }

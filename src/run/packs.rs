@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use meterpost_wire::pack::{Key, Label, Minisig, NotProven, PACK_BYTES_MAX, PATH, SIGNATURE_BYTES_MAX};
 
 use super::{configuration, failed, print, queue, send};
+use crate::author::counted;
 use crate::cli::{Exit, Failure, Invocation, Packs};
 use crate::clock;
 use crate::config::{Config, Places};
@@ -110,7 +111,8 @@ fn build(dir: &Path, file: Option<&Path>, label: Label, out: &mut dyn Write) -> 
     print(
         out,
         &format!(
-            "{path}: {count} files, {} bytes\nsign it with\n  minisign -S -s KEY -m {path} -t '{}'\n",
+            "{path}: {}, {} bytes\nsign it with\n  minisign -S -s KEY -m {path} -t '{}'\n",
+            counted(count, "file"),
             bytes.len(),
             pack.label
         ),
@@ -201,7 +203,7 @@ impl<'a> Here<'a> {
             return Ok(self.consider(&claimed, person)?);
         }
         // not to be believed yet, and good enough not to download what would be refused
-        state.admits(&claim, &self.config.packs.channel, person.downgrades).map_err(Refusal::other)?;
+        state.admits(&claim, &self.config.packs.channel, person.downgrades, clock::now()).map_err(Refusal::other)?;
         let asked = format!(
             "{} {} {}",
             env!("CARGO_PKG_VERSION"),
@@ -253,7 +255,8 @@ impl<'a> Here<'a> {
             return Err(Refusal::other(format!("more than {PACK_BYTES_MAX} bytes")));
         }
         let label = minisig.prove(keys, bytes)?;
-        self.state()?.admits(&label, &self.config.packs.channel, person.downgrades).map_err(Refusal::other)?;
+        let admitted = self.state()?.admits(&label, &self.config.packs.channel, person.downgrades, clock::now());
+        admitted.map_err(Refusal::other)?;
         let pack = Pack::open(bytes, &label).map_err(Refusal::other)?;
         let place = Place::of(&pack);
         if self.shelf.current().is_ok_and(|current| current.as_ref() == Some(&place)) && self.shelf.load(&place).is_ok()
@@ -401,6 +404,29 @@ pub fn library(site: &Site, config: &Config) -> Result<Library, Failure> {
     let trial = here.state()?.on_trial().and_then(|place| here.shelf.load(&place).ok()?.library().ok());
     library.trial = trial.map(Arc::new);
     Ok(library)
+}
+
+/// How packs stand, for `status`.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// The one in use and when it expires; absent = the mapping files inside the program.
+    pub in_use: Option<(Place, Timestamp)>,
+    /// The one that waits, and whether that is for devices to be read; else it is for a person.
+    pub waits: Option<(Place, bool)>,
+    /// Why the mapping files inside the program are used instead of a pack.
+    pub damage: Option<String>,
+}
+
+/// How packs stand here. Nothing is written.
+pub fn standing(site: &Site, config: &Config) -> Result<Standing, Failure> {
+    let here = Here::new(site, config);
+    let mut standing = Standing { waits: here.state()?.waits(), ..Standing::default() };
+    let in_use = here.shelf.current().and_then(|place| place.map(|place| here.shelf.load(&place)).transpose());
+    match in_use {
+        Ok(pack) => standing.in_use = pack.map(|pack| (Place::of(&pack), pack.label.expires)),
+        Err(damage) => standing.damage = Some(damage.to_string()),
+    }
+    Ok(standing)
 }
 
 /// Looks for a newer pack by the schedule, when there is a key to prove it with. What is wrong is told and changes nothing.

@@ -6,7 +6,7 @@ use std::io::Write;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{failed, print, queue, send};
+use super::{failed, packs, print, queue, send};
 use crate::cli::{Exit, Failure, Invocation, log};
 use crate::clock;
 use crate::config::Config;
@@ -34,6 +34,7 @@ struct Standing {
     channels: Vec<(&'static str, Option<Rest>)>,
     clock_skew: Option<i64>,
     short_of_room: Option<u64>,
+    packs: packs::Standing,
     events: Vec<Event>,
 }
 
@@ -56,6 +57,7 @@ pub fn status(invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Fail
         channels: channels.map_err(failed)?,
         clock_skew: site.clock_skew().map_err(failed)?,
         short_of_room: site.short_of_room(),
+        packs: packs::standing(&site, &config)?,
         events: site.events(since, EVENTS).map_err(failed)?,
     };
     print(out, &told(&standing, now, &TimeZone::system()))
@@ -82,6 +84,7 @@ fn told(standing: &Standing, now: Timestamp, zone: &TimeZone) -> String {
         };
         let _ = writeln!(text, "channel   {name}: {how}");
     }
+    let _ = writeln!(text, "mappings  {}", mappings(&standing.packs, &local));
     for warning in warnings(standing, now) {
         let _ = writeln!(text, "warning   {warning}");
     }
@@ -89,6 +92,14 @@ fn told(standing: &Standing, now: Timestamp, zone: &TimeZone) -> String {
         let _ = writeln!(text, "event     {} {}: {}", local(event.at), event.code, event.text);
     }
     text
+}
+
+/// Which mapping files are used.
+fn mappings(packs: &packs::Standing, local: &dyn Fn(Timestamp) -> String) -> String {
+    match &packs.in_use {
+        Some((place, expires)) => format!("pack {place}; a newer one is due until {}", local(*expires)),
+        None => "those inside the program".to_owned(),
+    }
 }
 
 /// What is not wrong yet and will be.
@@ -114,6 +125,20 @@ fn warnings(standing: &Standing, now: Timestamp) -> Vec<String> {
         let which = if skew > 0 { "ahead of" } else { "behind" };
         warnings.push(format!("this clock is {} s {which} the central's", skew.unsigned_abs()));
     }
+    let packs = &standing.packs;
+    if let Some((place, _)) = packs.in_use.as_ref().filter(|(_, expires)| *expires <= now) {
+        warnings.push(format!("pack {place} has expired and is used on: a newer one ought to have come"));
+    }
+    if let Some(damage) = &packs.damage {
+        warnings.push(format!("no pack is used: {damage}; `meterpost pmd update` mends it"));
+    }
+    match &packs.waits {
+        Some((place, false)) => {
+            warnings.push(format!("pack {place} is held: `meterpost pmd update` shows why, with `--accept` it is used"))
+        }
+        Some((place, true)) => warnings.push(format!("pack {place} waits until the devices are read the next time")),
+        None => {}
+    }
     if let Some(free) = standing.short_of_room {
         warnings.push(format!("the disk is nearly full: {} MiB are free where the queue lies", free >> 20));
     }
@@ -123,6 +148,7 @@ fn warnings(standing: &Standing, now: Timestamp) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packs::shelf::Place;
 
     #[test]
     fn what_stands_badly_is_told_in_words() {
@@ -137,6 +163,11 @@ mod tests {
             channels: vec![("https", Some(rest))],
             clock_skew: Some(-301),
             short_of_room: Some(5 << 20),
+            packs: packs::Standing {
+                in_use: Place::parse("stable 12").map(|place| (place, old)),
+                waits: Place::parse("stable 13").map(|place| (place, false)),
+                damage: None,
+            },
             events: vec![Event { at: old, code: "refused".to_owned(), text: "batch 7".to_owned() }],
         };
         expect_test::expect![[r#"
@@ -145,11 +176,14 @@ mod tests {
             oldest    waits since 2026-11-18T19:00:00+00:00
             next      batch 42
             channel   https: rests until 2026-11-21T19:00:00+00:00: no connection
+            mappings  pack stable 12; a newer one is due until 2026-11-18T19:00:00+00:00
             warning   the queue is nearly full: of each week the first reading is sealed
             warning   1 set aside: `meterpost outbox list` says why
             warning   a batch waits for more than two days: `meterpost outbox list` says why
             warning   no channel works
             warning   this clock is 301 s behind the central's
+            warning   pack stable 12 has expired and is used on: a newer one ought to have come
+            warning   pack stable 13 is held: `meterpost pmd update` shows why, with `--accept` it is used
             warning   the disk is nearly full: 5 MiB are free where the queue lies
             event     2026-11-18T19:00:00+00:00 refused: batch 7
         "#]]

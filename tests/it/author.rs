@@ -85,10 +85,11 @@ fn a_draft_of_every_recording_is_accepted_and_reads_every_counter_that_its_sidec
     for (path, truth) in printers() {
         let shown = path.file_name().unwrap().to_string_lossy().into_owned();
         let draft = drafted(&path, &library);
-        let with = with(&sources, &draft);
-        let faults = author::lint(&with, &[NAME.to_owned()]);
+        let sources = with(&sources, &draft);
+        let with = sources.library();
+        let faults = author::lint(&sources, &with, &[NAME.to_owned()]);
         wrong.extend(faults.iter().map(|fault| format!("{shown}: {fault}\n{}", draft.text)));
-        let read = read(&path, &with.library());
+        let read = read(&path, &with);
         if *read.choice.pmd.name != *NAME {
             wrong.push(format!("{shown}: read by {}\n{}", read.choice.pmd.name, draft.text));
         }
@@ -137,7 +138,11 @@ fn a_maker_that_the_library_does_not_know_is_drafted_from_its_own_numbers() {
             (sources, library)
         });
         let draft = drafted(&path, library);
-        let with = with(sources, &draft).library();
+        // that a draft is preferred to all others is shown above: here only those that it needs stand beside it
+        let mut with = with(sources, &draft);
+        let chain = &library.get(&draft.base).unwrap().chain;
+        with.files.retain(|name, _| name == NAME || chain.iter().any(|own| **own == **name));
+        let with = with.library();
         assert!(with.faults.is_empty(), "{:?}\n{}", with.faults, draft.text);
         let read = read(&path, &with);
         assert_eq!(*read.choice.pmd.name, *NAME, "{}\n{}", path.display(), draft.text);
@@ -272,6 +277,26 @@ fn a_broken_recording_is_told_line_by_line() {
     ] {
         assert_eq!(said(home.path(), command).code, 2, "{command:?}");
     }
+}
+
+#[test]
+fn a_mapping_is_linted_with_what_it_extends_beside_it_and_broken_bytes_have_a_line() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join("acme")).unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(home.path().join("acme").join(name), text).unwrap();
+    write("base.toml", b"format = 1\nextends = \"generic/printer-mib\"\n[identity]\nvendor = { const = \"Acme\" }\n");
+    write("mfp.toml", b"format = 1\nextends = \"acme/base\"\n[match]\nsys_object_id = [\"1.3.6.1.4.1.32473.1.5\"]\n");
+    write("bytes.toml", b"format = 1\n# \xff\n");
+    let lint = |path: &str| said(home.path(), &["pmd", "lint", path]);
+    assert_eq!(lint("acme/mfp.toml").out, "1 file, nothing wrong\n");
+    assert_eq!(lint("acme/bytes.toml").out, "acme/bytes.toml:2: this is no UTF-8 text\n");
+    write("base.toml", b"format = 1\nextends = \"acme/mfp\"\n");
+    let circle = lint("acme/mfp.toml");
+    assert!(circle.code == 1 && circle.out.contains("acme/mfp.toml:2: `acme/base` "), "{}", circle.out);
+    std::fs::write(home.path().join("empty.snmprec"), "").unwrap();
+    let drafted = said(home.path(), &["pmd", "draft", "empty.snmprec"]);
+    let nothing = "error: `empty.snmprec` has no objects: there is nothing to draft from\n";
+    assert_eq!((drafted.err.as_str(), drafted.code), (nothing, 1));
 }
 
 /// `UPDATE_EXPECT=1` writes it anew.

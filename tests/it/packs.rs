@@ -82,11 +82,15 @@ impl Desk {
 
     /// Builds a pack with this mapping and signs it as the program says that it is to be signed.
     fn pack(&self, version: u64, text: &str, key: &str) -> PathBuf {
+        self.pack_until(version, text, key, "2099-12-31")
+    }
+
+    fn pack_until(&self, version: u64, text: &str, key: &str, expires: &str) -> PathBuf {
         let dir = self.path(&format!("pmd-{version}"));
         fs::create_dir_all(dir.join("acme")).unwrap();
         fs::write(dir.join("acme/mfp.toml"), text).unwrap();
         let (dir, version) = (dir.display().to_string(), version.to_string());
-        let arguments = ["pmd", "pack", &dir, "--version", &version, "--expires", "2099-12-31"];
+        let arguments = ["pmd", "pack", &dir, "--version", &version, "--expires", expires];
         let built = said(self.folder.path(), &arguments);
         assert_eq!((built.err.as_str(), built.code), ("", 0), "{}", built.out);
         let file = format!("meterpost-pmd-{version}.zip");
@@ -400,4 +404,32 @@ fn the_schedule_fetches_a_pack_and_damage_on_the_disk_leaves_the_programs_own_li
     // the same pack mends it
     assert_eq!(site.said(&["pmd", "update"]).code, 0);
     assert_eq!(count(&site.read(), "mapping=\"acme/mfp@5\""), 3);
+}
+
+#[test]
+fn a_pack_that_has_expired_is_not_taken_and_one_in_use_is_used_on_with_a_warning() {
+    if !can_sign() {
+        return;
+    }
+    let desk = Desk::new();
+    let central = Central::start(&[desk.public("now")]);
+    let site = central.adopting_site(5);
+    let status = || site.said(&["status"]).out;
+    assert!(status().contains("\nmappings  those inside the program\n"), "{}", status());
+    let old = desk.pack_until(4, &mapping(OWN, 7, "MFP 500"), "now", "2024-01-01").display().to_string();
+    let expired =
+        "version 4 expired at 2024-01-01T00:00:00Z, and a newer one ought to have come: `--allow-downgrade` takes it";
+    site.check_refused(&["pmd", "update", &old], expired);
+    assert!(!site.home.path().join("data/packs").exists());
+    assert!(central.publish(Path::new(&old)).err.contains("it expired at 2024-01-01T00:00:00Z"));
+
+    // a person insists; from then on it is used like any other
+    assert_eq!(site.said(&["pmd", "update", &old, "--allow-downgrade"]).code, 0);
+    let batch = site.read();
+    assert_eq!(count(&batch, "mapping=\"acme/mfp@4\""), 3, "{batch}");
+    let batch = site.read();
+    let warned = "pack stable 4 has expired and is used on: a newer one ought to have come";
+    assert!(batch.contains(&format!("code=\"pack-expired\">{warned}")), "{batch}");
+    assert!(status().contains(&format!("warning   {warned}\n")), "{}", status());
+    assert!(status().contains("mappings  pack stable 4; a newer one is due until 2024-01-01T"), "{}", status());
 }

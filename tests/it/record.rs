@@ -1,5 +1,7 @@
 //! Recording a device on the network: whole, politely, and without what names a person or a place.
 
+mod everywhere;
+
 use crate::cli::said;
 use crate::run::{at, fleet, printer};
 use crate::simulator::manner::Manner;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::Answers;
 use crate::snmp::Oid;
 
-/// 1.3.6.1.4.1.
-const ENTERPRISES: [u32; 6] = [1, 3, 6, 1, 4, 1];
+/// 1.3.6.1.4.1: the makers' own.
+pub const ENTERPRISES: [u32; 6] = [1, 3, 6, 1, 4, 1];
 /// Numbers below it add up by chance.
 const LEAST: u64 = 100;
 /// Numbers of one group that are added up; larger groups are no counters of services or colours.

@@ -8,7 +8,10 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
     for (name, text) in files {
         sources.files.insert((*name).to_owned(), (*text).to_owned());
     }
-    lint(&sources, &names).iter().map(|fault| format!("{}: {}", sources.place(fault), fault.text)).collect()
+    lint(&sources, &sources.library(), &names)
+        .iter()
+        .map(|fault| format!("{}: {}", sources.place(fault), fault.text))
+        .collect()
 }
 
 #[track_caller]
@@ -84,6 +87,25 @@ fn two_families_that_claim_one_device_are_told_unless_one_extends_the_other() {
 }
 
 #[test]
+fn a_mapping_that_asks_for_hundreds_of_objects_is_told() {
+    let get = |n: usize| format!("\"1.3.6.1.4.1.99999.3.{n}.0\"");
+    let of = |n: usize| (0..20).map(|part| get(20 * n + part)).collect::<Vec<_>>().join(", ");
+    let fields: String = (0..20).map(|n| format!("vendor.n{n} = {{ get = [{}] }}\n", of(n))).collect();
+    let found = found(&[(
+        "acme/mfp",
+        &format!(
+            "format = 1\nextends = \"generic/printer-mib\"\n[match]\nsys_object_id = [\"1.3.6.1.4.1.99999\"]\n[counters]\n{fields}"
+        ),
+    )]);
+    let [fault] = found.as_slice() else { panic!("{found:?}") };
+    assert!(
+        fault.starts_with("acme/mfp: a first reading asks for 4")
+            && fault.ends_with(" single objects: 400 at most, the extended ones included"),
+        "{fault}"
+    );
+}
+
+#[test]
 fn what_the_loader_refuses_is_all_told_at_once() {
     let many: String = (0..1000).map(|n| format!("vendor.n{n} = {{ const = 1 }}\n")).collect();
     let files = [
@@ -101,14 +123,22 @@ fn what_the_loader_refuses_is_all_told_at_once() {
             format!("format = 1\nextends = \"generic/printer-mib\"\n[match]\nmodel = ['^x']\n[counters]\n{many}"),
         ),
     ];
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let head = "format = 1\nextends = \"generic/printer-mib\"\n[match]\nmodel = ['^x']\n[counters]\n";
+    let three = "copy.impressions = { column = \"1.3.6.1.4.1.1347.47.1\", match = '[', where = { column = \"1.3.6.1.4.1.2699.1.1.1.1\", is = 2 } }";
+    let rules: String = (0..21).map(|n| format!("{{ get = \"1.3.6.1.4.1.99999.2.{n}.0\" }},\n")).collect();
+    let more = [("acme/e", format!("{head}{three}")), ("acme/f", format!("{head}system.impressions = [\n{rules}]"))];
+    let files: Vec<(&str, &str)> = files.iter().chain(&more).map(|(name, text)| (*name, text.as_str())).collect();
     let found = found(&files).join("\n");
     for part in [
         "acme/b:2: `acme/a` extends this file: a circle",
         "acme/c:4: `(((a{99}){99}){99}){99}` is not a pattern: Compiled regex exceeds size limit of 262144 bytes.",
         "acme/c:6: `1.3.6.1.4.1.1248.1.2.2.44.1.1.2.1.124.124.16.0` may not be asked: Epson's command channel: a GET there can write",
         "acme/c:7: `1.3.6.1.6.3.15.1.2.2` may not be asked: outside 1.3.6.1.2.1 and 1.3.6.1.4.1",
-        "acme/d: 1000 fields: 200 at most",
+        "acme/d:206: 1000 fields: 200 at most",
+        "acme/e:6: `1.3.6.1.4.1.1347.47.1` may not be asked: Kyocera's lists of jobs, users and addresses",
+        "acme/e:6: `1.3.6.1.4.1.2699.1.1.1.1` may not be asked: the Job Monitoring MIB: jobs and their owners",
+        "acme/e:6: `[` is not a pattern: ",
+        "acme/f:27: `counters.system.impressions` has 21 rules: 20 at most",
     ] {
         assert!(found.contains(part), "{part} is missing in\n{found}");
     }

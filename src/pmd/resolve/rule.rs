@@ -20,7 +20,7 @@ impl Resolver<'_> {
     pub(super) fn rules(&mut self, field: &RawField, set: Option<&InSet<'_>>) -> Vec<Arc<Rule>> {
         if field.rules.len() > RULES_MAX {
             let text = format!("`{}` has {} rules: {RULES_MAX} at most", field.name.get_ref(), field.rules.len());
-            self.fault(field.name.span(), text);
+            self.fault(field.rules[RULES_MAX].at.clone(), text);
         }
         let numbered = field.rules.iter().enumerate();
         numbered.filter_map(|(n, rule)| self.rule(rule, n + 1, field.name.get_ref(), set)).map(Arc::new).collect()
@@ -104,27 +104,23 @@ impl Resolver<'_> {
             return (oids.len() == list.len()).then_some(Source::Get(oids));
         }
         if let Some(column) = &raw.column {
-            let lookup = match &raw.lookup {
-                Some(at) => Some(self.lookup(at)?),
-                None => None,
-            };
-            let base = self.column(column, set.and_then(|set| set.table))?;
-            return match set {
-                Some(set) if set.table.is_some() && !rows_chosen => Some(Source::Cell(base, lookup)),
-                _ => {
-                    let index = match &raw.index {
-                        Some(index) => Some(self.index(index)?),
-                        None => None,
-                    };
-                    let filters = self.filters(&raw.filters, set.and_then(|set| set.table));
-                    let take = self.take(raw.take.as_ref());
-                    let expect = self.expect(raw.expect.as_ref());
-                    if index.is_none() {
-                        self.guard(&base, true, column.span());
-                    }
-                    Some(Source::Column(Column { base, index, filters, take, expect, lookup }))
-                }
-            };
+            // all that is wrong is told at once: what is missing ends this only behind the last of them
+            let lookup = raw.lookup.as_ref().map(|at| self.lookup(at));
+            let base = self.column(column, set.and_then(|set| set.table));
+            if is_cell {
+                return Some(Source::Cell(base?, lookup.map_or(Some(None), |at| at.map(Some))?));
+            }
+            let index = raw.index.as_ref().map(|index| self.index(index));
+            let filters = self.filters(&raw.filters, set.and_then(|set| set.table));
+            let take = self.take(raw.take.as_ref());
+            let expect = self.expect(raw.expect.as_ref());
+            let base = base?;
+            if index.is_none() {
+                self.guard(&base, true, column.span());
+            }
+            let index = index.map_or(Some(None), |index| index.map(Some))?;
+            let lookup = lookup.map_or(Some(None), |at| at.map(Some))?;
+            return Some(Source::Column(Column { base, index, filters, take, expect, lookup }));
         }
         if let Some(name) = &raw.uses {
             return Some(Source::Use(name.get_ref().clone()));
