@@ -180,6 +180,26 @@ fn brand_and_model_stand_at_the_beginning_of_the_description() {
 }
 
 #[test]
+fn a_model_loses_its_brand_in_all_the_ways_that_it_is_spelt() {
+    let spellings = [
+        ("Hewlett-Packard HP LaserJet 400", "HP", "LaserJet 400"),
+        ("TA Triumph-Adler 4006ci", "Triumph-Adler", "4006ci"),
+        ("UTAX_TA 3005ci", "UTAX", "3005ci"),
+        ("Kyocera Mita FS-1020D", "Kyocera", "FS-1020D"),
+        ("KONICAMINOLTA bizhub 223", "Konica Minolta", "bizhub 223"),
+        ("SEIKO EPSON AL-C2600", "Epson", "AL-C2600"),
+        ("OKI DATA CORP C532", "OKI", "C532"),
+        ("Lexmark International X792", "Lexmark", "X792"),
+        ("Nashuatec MP 301", "Nashuatec", "MP 301"),
+        ("Lanier MP C2003 Series", "Lanier", "MP C2003"),
+    ];
+    for (described, vendor, model) in spellings {
+        let row = format!("1.3.6.1.2.1.25.3.2.1.2.1|6|1.3.6.1.2.1.25.3.1.5\n1.3.6.1.2.1.25.3.2.1.3.1|4|{described}\n");
+        check(&row, &[("", "", vendor, model)]);
+    }
+}
+
+#[test]
 fn other_devices_of_such_brands_are_no_printers() {
     let library = Library::builtin();
     let rows = [
