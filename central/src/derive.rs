@@ -6,7 +6,9 @@ pub mod times;
 
 pub use device::{DeviceState, Lowest, Severity, Summary};
 
+use jiff::Timestamp;
 use meterpost_wire::Batch;
+use meterpost_wire::batch::Health;
 use serde::{Deserialize, Serialize};
 
 /// What a site said about itself in one batch, for the page of sites.
@@ -24,6 +26,32 @@ pub struct SiteReport {
     pub queue_waiting: Option<u32>,
     /// Its newest errors, `code: text`.
     pub errors: Vec<String>,
+    /// When the sweep of the last part began, and how many addresses had each verdict.
+    #[serde(default)]
+    pub swept: Option<(Timestamp, Vec<(String, u32)>)>,
+    /// What only the page of the site shows.
+    #[serde(default)]
+    pub health: SiteHealth,
+}
+
+/// How a site is, by its own word. Absent = it did not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SiteHealth {
+    /// Seconds since its collector started.
+    pub uptime_seconds: Option<u64>,
+    /// Free bytes where its store lies.
+    pub disk_free_bytes: Option<u64>,
+    /// Items that a relay or a folder has.
+    pub queue_handed_over: Option<u32>,
+    /// Items that a person there has to look at.
+    pub queue_set_aside: Option<u32>,
+    /// When the oldest waiting item was queued, by the site's clock.
+    pub queue_oldest_at: Option<Timestamp>,
+    /// Sweeps that were read and not sealed because the queue was full.
+    pub sweeps_not_sealed: Option<u32>,
+    /// Its reading schedule as configured.
+    pub schedule: Option<String>,
 }
 
 /// Takes from a batch what it says about its site.
@@ -41,5 +69,23 @@ pub fn site_report(batch: &Batch) -> SiteReport {
         errors: health
             .map(|health| health.errors.iter().map(|error| format!("{}: {}", error.code, error.text)).collect())
             .unwrap_or_default(),
+        swept: batch
+            .sweep
+            .as_ref()
+            .filter(|sweep| sweep.addresses_probed.is_some())
+            .map(|sweep| (sweep.started_at, sweep.verdicts.clone().unwrap_or_default())),
+        health: health.map(site_health).unwrap_or_default(),
+    }
+}
+
+fn site_health(health: &Health) -> SiteHealth {
+    SiteHealth {
+        uptime_seconds: health.uptime_seconds,
+        disk_free_bytes: health.disk_free_bytes,
+        queue_handed_over: health.queue_handed_over,
+        queue_set_aside: health.queue_set_aside,
+        queue_oldest_at: health.queue_oldest_at,
+        sweeps_not_sealed: health.sweeps_not_sealed,
+        schedule: health.schedule.clone(),
     }
 }

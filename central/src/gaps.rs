@@ -18,7 +18,7 @@ use crate::open;
 use crate::store::{ChainRows, LastBatch, SiteKeys, SiteRow, Store, StoreError, StoredRow};
 use cost::{Cost, Seen, Side};
 
-pub use text::lines;
+pub use text::{lines, sections, state};
 
 /// A batch is late when it came so long after one with a higher number: an outbox that catches up delivers its newest first.
 const LATE: SignedDuration = SignedDuration::from_mins(10);

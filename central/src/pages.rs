@@ -6,6 +6,7 @@ mod chart;
 mod device;
 mod fleet;
 mod login;
+mod site;
 mod sites;
 mod words;
 
@@ -20,6 +21,7 @@ use axum::response::{Html, IntoResponse, Response};
 pub use device::page as device;
 pub use fleet::page as fleet;
 pub use login::{attempt as log_in, form as log_in_form, log_out};
+pub use site::{page as site, take_note};
 pub use sites::page as sites;
 pub use words::encoded;
 

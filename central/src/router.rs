@@ -90,6 +90,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/", get(pages::fleet))
         .route("/devices/{id}", get(pages::device))
         .route("/sites", get(pages::sites))
+        .route("/sites/{id}", get(pages::site).post(pages::take_note))
         .route("/login", get(pages::log_in_form).post(pages::log_in))
         .route("/logout", post(pages::log_out))
         .route("/static/style.css", get(pages::style))

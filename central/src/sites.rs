@@ -2,13 +2,14 @@
 //! here to a site by another way than as the answer to its own request.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use meterpost_wire::batch::SEQUENCE_MAX;
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{Enc, Epoch, Kid, SiteId};
 use zeroize::Zeroizing;
 
 use crate::clock;
-use crate::store::{self, NewSite, SiteKeys, Store, StoreError};
+use crate::store::{self, KEY_AFTER_MOVE, NewSite, SiteKey, SiteKeys, Store, StoreError};
 
 /// Characters of a site's name.
 pub const NAME_MAX: usize = 255;
@@ -140,6 +141,30 @@ async fn enrolment_above(
     }
     let sequence = (highest > 0).then_some((highest + SEQUENCE_JUMP).min(SEQUENCE_MAX));
     Ok(enrolment(&site.name, epoch, enrol, sequence))
+}
+
+/// How an epoch stands, for people.
+pub fn standing(site: &SiteKeys, key: &SiteKey) -> String {
+    let epoch = key.epoch.kid().epoch();
+    match (key.revoked, key.ended_at) {
+        (Some(revoked), _) => {
+            format!("revoked {}, opens batches up to {}", local(revoked.at), revoked.open_through)
+        }
+        (None, Some(ended_at)) => format!(
+            "ended {}, opens late mail until {}",
+            local(ended_at),
+            ended_at.checked_add(KEY_AFTER_MOVE).map_or_else(|_| "for ever".to_owned(), local)
+        ),
+        (None, None) if epoch <= site.current => "current".to_owned(),
+        (None, None) => match key.issued_at {
+            Some(at) => format!("next; its enrolment token was printed {} and is not in use yet", local(at)),
+            None => "next".to_owned(),
+        },
+    }
+}
+
+fn local(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 fn enrolment(name: &str, epoch: Epoch, enrol: &Enrol, sequence: Option<u64>) -> Zeroizing<String> {

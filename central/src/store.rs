@@ -61,11 +61,12 @@ pub enum StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
+            // On a full disk SQLite says so, or has no room for the memory that it shares and says this.
+            Some(ErrorCode::SystemIoFailure) => Self::Later(format!("{error}: is the disk full?")),
             Some(
                 ErrorCode::DiskFull
                 | ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
-                | ErrorCode::SystemIoFailure
                 | ErrorCode::ReadOnly
                 | ErrorCode::CannotOpen
                 | ErrorCode::PermissionDenied,

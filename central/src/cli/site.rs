@@ -9,7 +9,7 @@ use super::enrol::EnrolArguments;
 use super::{CommandError, Done, existing_store, print};
 use crate::config::Config;
 use crate::sites::{self, SiteError};
-use crate::store::{KEY_AFTER_MOVE, SiteKey, SiteKeys, SiteRow, Store};
+use crate::store::{SiteRow, Store};
 use crate::{clock, open_store};
 
 #[derive(Debug, Subcommand)]
@@ -139,31 +139,11 @@ async fn show(store: &Store, name: &str, jwk: Option<u32>) -> Result<Done, Comma
         }
         for key in &keys.keys {
             let epoch = key.epoch.kid().epoch();
-            writeln!(out, "epoch {epoch:<5} {}, {}", key.epoch.enc().as_str(), standing(&keys, key))?;
+            writeln!(out, "epoch {epoch:<5} {}, {}", key.epoch.enc().as_str(), sites::standing(&keys, key))?;
         }
         Ok(())
     })?;
     Ok(Done::Whole)
-}
-
-/// How an epoch stands, for people.
-pub(crate) fn standing(site: &SiteKeys, key: &SiteKey) -> String {
-    let epoch = key.epoch.kid().epoch();
-    match (key.revoked, key.ended_at) {
-        (Some(revoked), _) => {
-            format!("revoked {}, opens batches up to {}", local(revoked.at), revoked.open_through)
-        }
-        (None, Some(ended_at)) => format!(
-            "ended {}, opens late mail until {}",
-            local(ended_at),
-            ended_at.checked_add(KEY_AFTER_MOVE).map_or_else(|_| "for ever".to_owned(), local)
-        ),
-        (None, None) if epoch <= site.current => "current".to_owned(),
-        (None, None) => match key.issued_at {
-            Some(at) => format!("next; its enrolment token was printed {} and is not in use yet", local(at)),
-            None => "next".to_owned(),
-        },
-    }
 }
 
 async fn list(store: &Store) -> Result<Done, CommandError> {

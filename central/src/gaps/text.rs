@@ -3,14 +3,27 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Forked, Missing, SiteGaps};
+use super::{Forked, Jump, Missing, SiteGaps, Void};
 
 /// Ranges of one kind that are printed; JSON has them all.
 const PRINTED_MAX: usize = 20;
 
 /// All about one site, line by line.
 pub fn lines(gaps: &SiteGaps, now: Timestamp) -> Vec<String> {
-    let state = match (gaps.highest, gaps.missing.len()) {
+    let mut lines = vec![format!("{} ({}): {}", gaps.site, gaps.site_id, state(gaps))];
+    for (kind, texts) in sections(gaps, now) {
+        let left = texts.len().saturating_sub(PRINTED_MAX);
+        lines.extend(texts.into_iter().take(PRINTED_MAX).map(|text| format!("  {kind:8} {text}")));
+        if left > 0 {
+            lines.push(format!("  {kind:8} and {left} more: `--format json` has all"));
+        }
+    }
+    lines
+}
+
+/// How far a site has come, in one phrase.
+pub fn state(gaps: &SiteGaps) -> String {
+    match (gaps.highest, gaps.missing.len()) {
         (0, _) => "nothing has come yet".to_owned(),
         (highest, 0) => format!("complete up to {highest}"),
         (highest, _) => {
@@ -18,45 +31,46 @@ pub fn lines(gaps: &SiteGaps, now: Timestamp) -> Vec<String> {
             let cost = gaps.cost.as_ref().map_or_else(String::new, |cost| format!(": {}", cost.text));
             format!("{missing} missing of {highest}{cost}")
         }
-    };
-    let mut lines = vec![format!("{} ({}): {state}", gaps.site, gaps.site_id)];
-    let mut more = |kind: &str, texts: Vec<String>| {
-        let left = texts.len().saturating_sub(PRINTED_MAX);
-        lines.extend(texts.into_iter().take(PRINTED_MAX).map(|text| format!("  {kind:8} {text}")));
-        if left > 0 {
-            lines.push(format!("  {kind:8} and {left} more: `--format json` has all"));
-        }
-    };
-    more(
-        "silent",
-        gaps.silent_since.iter().map(|at| format!("the next batch was promised by {}", local(*at))).collect(),
-    );
-    more("missing", gaps.missing.iter().map(|missing| self::missing(missing, now)).collect());
-    if !gaps.missing.is_empty() {
-        let code = gaps.resend_code.as_ref().or_else(|| gaps.missing[0].resend_code.as_ref());
-        let by_itself = if gaps.resends_by_itself {
-            "the site hears of it over HTTPS and sends again by itself what it still has"
-        } else {
-            "the site hears nothing back: read the code to its administrator"
-        };
-        let codes = code.map(|code| format!("{by_itself}; `meterpost outbox resend {code}` there"));
-        more("repair", codes.into_iter().collect());
     }
-    if let Some(newest) = gaps.late.last() {
-        let count = gaps.late_batches;
-        let batches = if count == 1 { "1 batch" } else { &format!("{count} batches") };
-        let behind = span(SignedDuration::from_secs(newest.behind_seconds));
-        let (sequence, at) = (newest.sequence, local(newest.received_at));
-        more("late", vec![format!("{batches} came after later ones; the last was {sequence}, {at}, {behind} behind")]);
-    }
-    more("void", gaps.void.iter().map(|void| format!("{} {}", range(void.from, void.to), why(&void.reason))).collect());
-    more("forked", gaps.forked.iter().map(forked).collect());
-    let jump = |jump: &super::Jump| {
+}
+
+/// What there is to say, by kind, without the kinds that there is nothing of.
+pub fn sections(gaps: &SiteGaps, now: Timestamp) -> Vec<(&'static str, Vec<String>)> {
+    let silent = gaps.silent_since.map(|at| format!("the next batch was promised by {}", local(at)));
+    let void = |void: &Void| format!("{} {}", range(void.from, void.to), why(&void.reason));
+    let jump = |jump: &Jump| {
         let declared = if jump.declared { "" } else { ", and the site does not say why" };
         format!("from {} to {}, {}{declared}", jump.after, jump.to, local(jump.received_at))
     };
-    more("jump", gaps.jumps.iter().map(jump).collect());
-    lines
+    let mut sections = vec![
+        ("silent", silent.into_iter().collect()),
+        ("missing", gaps.missing.iter().map(|missing| self::missing(missing, now)).collect()),
+        ("repair", repair(gaps).into_iter().collect()),
+        ("late", late(gaps).into_iter().collect()),
+        ("void", gaps.void.iter().map(void).collect()),
+        ("forked", gaps.forked.iter().map(forked).collect()),
+        ("jump", gaps.jumps.iter().map(jump).collect::<Vec<_>>()),
+    ];
+    sections.retain(|(_, texts)| !texts.is_empty());
+    sections
+}
+
+fn repair(gaps: &SiteGaps) -> Option<String> {
+    let code = gaps.resend_code.as_ref().or_else(|| gaps.missing.first()?.resend_code.as_ref())?;
+    let by_itself = if gaps.resends_by_itself {
+        "the site hears of it over HTTPS and sends again by itself what it still has"
+    } else {
+        "the site hears nothing back: read the code to its administrator"
+    };
+    Some(format!("{by_itself}; `meterpost outbox resend {code}` there"))
+}
+
+fn late(gaps: &SiteGaps) -> Option<String> {
+    let newest = gaps.late.last()?;
+    let batches = if gaps.late_batches == 1 { "1 batch".to_owned() } else { format!("{} batches", gaps.late_batches) };
+    let behind = span(SignedDuration::from_secs(newest.behind_seconds));
+    let (sequence, at) = (newest.sequence, local(newest.received_at));
+    Some(format!("{batches} came after later ones; the last was {sequence}, {at}, {behind} behind"))
 }
 
 fn missing(missing: &Missing, now: Timestamp) -> String {

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Frame, frame, render, words};
 use crate::clock;
@@ -15,6 +15,9 @@ use crate::error::Failure;
 use crate::router::App;
 use crate::store::{LastBatch, SiteRow};
 
+/// Less free room than this on a collector's disk is told: its ballast is 16 MiB, and SQLite wants to breathe.
+const DISK_LOW: u64 = 200_000_000;
+
 #[derive(Template)]
 #[template(path = "sites.html")]
 struct SitesPage {
@@ -22,14 +25,15 @@ struct SitesPage {
     sites: Vec<Site>,
 }
 
-struct Site {
-    name: String,
-    query: String,
-    state: String,
-    class: &'static str,
+pub(super) struct Site {
+    pub id: String,
+    pub name: String,
+    pub query: String,
+    pub state: String,
+    pub class: &'static str,
     /// Class and text.
-    notices: Vec<(&'static str, String)>,
-    facts: Vec<(&'static str, String)>,
+    pub notices: Vec<(&'static str, String)>,
+    pub facts: Vec<(&'static str, String)>,
 }
 
 /// GET /sites
@@ -40,7 +44,7 @@ pub async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Res
     render(&SitesPage { frame, sites })
 }
 
-fn card(site: &SiteRow, now: Timestamp) -> Site {
+pub(super) fn card(site: &SiteRow, now: Timestamp) -> Site {
     let broken = site.last.as_ref().and_then(|last| last.promise_at).filter(|promise| *promise < now);
     let notices = notices(site, broken, now);
     let calm = notices.iter().all(|(class, _)| *class == "calm");
@@ -50,7 +54,15 @@ fn card(site: &SiteRow, now: Timestamp) -> Site {
         (_, None, false) => ("look here".to_owned(), "warning"),
         (_, None, true) => ("as promised".to_owned(), "good"),
     };
-    Site { name: site.name.clone(), query: words::encoded(&site.name), state, class, notices, facts: facts(site, now) }
+    Site {
+        id: site.id.clone(),
+        name: site.name.clone(),
+        query: words::encoded(&site.name),
+        state,
+        class,
+        notices,
+        facts: facts(site, now),
+    }
 }
 
 fn notices(site: &SiteRow, broken: Option<Timestamp>, now: Timestamp) -> Vec<(&'static str, String)> {
@@ -118,9 +130,46 @@ fn notices(site: &SiteRow, broken: Option<Timestamp>, now: Timestamp) -> Vec<(&'
             (class, text.to_owned())
         }));
         notices.extend(skew(last));
+        notices.extend(outbox(last));
         notices.extend(last.report.errors.iter().map(|error| ("", format!("The site reports {error}"))));
     }
     notices
+}
+
+/// What stands in the outbox of the site and asks for somebody there.
+fn outbox(last: &LastBatch) -> Vec<(&'static str, String)> {
+    const OLD: SignedDuration = SignedDuration::from_hours(48);
+    let health = &last.report.health;
+    let counted = |number: Option<u32>, one: &str, more: &str| {
+        number.filter(|number| *number > 0).map(|number| format!("{}.", words::counted(number.into(), one, more)))
+    };
+    let waited = health.queue_oldest_at.map(|oldest| last.created_at.duration_since(oldest));
+    [
+        counted(
+            health.queue_set_aside,
+            "batch is set aside at the site, for this central refused it",
+            "batches are set aside at the site, for this central refused them",
+        ),
+        counted(
+            health.sweeps_not_sealed,
+            "sweep was read and not sent because the queue of the site was full",
+            "sweeps were read and not sent because the queue of the site was full",
+        ),
+        waited.filter(|waited| *waited > OLD).map(|waited| {
+            format!(
+                "When the last batch was sealed, another had been waiting at the site for {} days.",
+                waited.as_hours() / 24
+            )
+        }),
+        health
+            .disk_free_bytes
+            .filter(|free| *free < DISK_LOW)
+            .map(|free| format!("The disk of the site's collector has {} MB free.", free / 1_000_000)),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|text| ("", text))
+    .collect()
 }
 
 fn skew(last: &LastBatch) -> Option<(&'static str, String)> {
@@ -183,8 +232,6 @@ fn facts(site: &SiteRow, now: Timestamp) -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
     use crate::derive::SiteReport;
     use crate::store::Held;
@@ -241,6 +288,25 @@ mod tests {
         let texts: Vec<String> = card(&row, now()).notices.into_iter().map(|(_, text)| text).collect();
         assert!(texts[0].starts_with("Forked: two tokens used sequence 5, the last one 2027-01-15 "), "{texts:?}");
         assert_eq!(texts[1..], ["Missing batches: 2–3.", "The site's clock is 15 min behind."]);
+    }
+
+    #[test]
+    fn what_waits_at_the_site_for_a_person_there_is_told() {
+        let mut row = site(30);
+        let health = &mut row.last.as_mut().expect("a batch").report.health;
+        health.queue_set_aside = Some(1);
+        health.sweeps_not_sealed = Some(4);
+        health.queue_oldest_at = Some(now() - SignedDuration::from_hours(73));
+        health.disk_free_bytes = Some(17_000_000);
+        let shown = card(&row, now());
+        let texts: Vec<String> = shown.notices.into_iter().map(|(_, text)| text).collect();
+        let expected = [
+            "1 batch is set aside at the site, for this central refused it.",
+            "4 sweeps were read and not sent because the queue of the site was full.",
+            "When the last batch was sealed, another had been waiting at the site for 3 days.",
+            "The disk of the site's collector has 17 MB free.",
+        ];
+        assert_eq!((shown.state.as_str(), texts), ("look here", expected.map(str::to_owned).to_vec()));
     }
 
     #[test]

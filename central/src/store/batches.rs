@@ -248,7 +248,35 @@ fn derive(
             insert_note(db, keyring, stored, &note)?;
         }
     }
+    advance(db, stored.site)?;
     mark_forks(db, stored.site, stored.sequence)
+}
+
+/// Moves on the number up to which each is stored or void, as far as there are such. What was once there stays, so each
+/// number is looked at once, in whatever order batches come.
+fn advance(db: &Transaction<'_>, site: &str) -> Result<(), StoreError> {
+    let before: i64 =
+        db.prepare_cached("SELECT through FROM site WHERE id = $1")?.query_row([site], |row| row.get(0))?;
+    let mut through = before;
+    loop {
+        let void: Option<i64> = db
+            .prepare_cached("SELECT max(last) FROM void WHERE site = $1 AND first <= $2 AND last >= $2")?
+            .query_row((site, through + 1), |row| row.get(0))?;
+        if let Some(last) = void {
+            through = last;
+        } else if db
+            .prepare_cached("SELECT 1 FROM batch WHERE site = $1 AND sequence = $2")?
+            .exists((site, through + 1))?
+        {
+            through += 1;
+        } else {
+            break;
+        }
+    }
+    if through > before {
+        db.prepare_cached("UPDATE site SET through = $1 WHERE id = $2")?.execute((through, site))?;
+    }
+    Ok(())
 }
 
 fn derive_batch(
@@ -436,6 +464,7 @@ fn rederive(
     for table in ["note", "link", "void", "fork", "device", "reading", "set_aside"] {
         db.execute(&format!("DELETE FROM {table}"), [])?;
     }
+    db.execute("UPDATE site SET through = 0", [])?;
     let mut done = Rederived::default();
     let mut sites: HashMap<String, SiteKeys> = HashMap::new();
     let mut statement = db.prepare(&format!("{STORED} ORDER BY arrival"))?;
@@ -513,15 +542,21 @@ fn progress(db: &Transaction<'_>, site: &str) -> Result<Progress, StoreError> {
 }
 
 /// The highest sequence of a site and the numbers below it that are neither stored nor void. Reads one index entry for
-/// each batch of the site: 22,000 after ten years of six a day.
+/// each batch above the first number that is missing.
 pub(super) fn holes(db: &Transaction<'_>, site: &str) -> Result<(u64, Vec<Range>), StoreError> {
-    let mut statement = db.prepare_cached("SELECT sequence FROM batch WHERE site = $1 ORDER BY sequence")?;
-    let stored: Vec<u64> = statement.query_map([site], |row| row.get(0).map(number))?.collect::<Result<_, _>>()?;
-    let mut statement = db.prepare_cached("SELECT first, last FROM void WHERE site = $1")?;
-    let voids: Vec<Range> =
-        statement.query_map([site], |row| Ok((number(row.get(0)?), number(row.get(1)?))))?.collect::<Result<_, _>>()?;
-    let highest = stored.last().copied().unwrap_or(0);
-    Ok((highest, chain::holes(0, highest, &stored, &voids)))
+    let through: i64 =
+        db.prepare_cached("SELECT through FROM site WHERE id = $1")?.query_row([site], |row| row.get(0))?;
+    let mut statement =
+        db.prepare_cached("SELECT sequence FROM batch WHERE site = $1 AND sequence > $2 ORDER BY sequence")?;
+    let stored: Vec<u64> =
+        statement.query_map((site, through), |row| row.get(0).map(number))?.collect::<Result<_, _>>()?;
+    let mut statement = db.prepare_cached("SELECT first, last FROM void WHERE site = $1 AND last > $2")?;
+    let voids: Vec<Range> = statement
+        .query_map((site, through), |row| Ok((number(row.get(0)?), number(row.get(1)?))))?
+        .collect::<Result<_, _>>()?;
+    let through = number(through);
+    let highest = stored.last().copied().unwrap_or(through);
+    Ok((highest, chain::holes(through, highest, &stored, &voids)))
 }
 
 fn digest_of_hex(text: &str) -> Option<Digest> {

@@ -167,6 +167,27 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What the newest sweep that ended found, among the newest batches of a site: alerts come in between.
+    pub async fn last_sweep(&self, site: String) -> Result<Option<SiteReport>, StoreError> {
+        const BATCHES: u32 = 64;
+        self.read(move |db, keyring| {
+            let mut statement =
+                db.prepare_cached("SELECT detail FROM note WHERE site = $1 ORDER BY sequence DESC LIMIT $2")?;
+            let mut rows = statement.query((&site, BATCHES))?;
+            while let Some(row) = rows.next()? {
+                let report: SiteReport =
+                    unseal_json(keyring, "note.detail", &row.get::<_, Vec<u8>>(0)?).unwrap_or_default();
+                if report.swept.is_some() {
+                    return Ok(Some(report));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+}
+
 fn complete(db: &Transaction<'_>, keyring: &Keyring, site: &mut SiteRow) -> Result<(), StoreError> {
     let id = site.id.clone();
     let count = |sql: &str| -> Result<u64, StoreError> {

@@ -1,10 +1,10 @@
 //! Gaps, forks, epochs: what a site's tokens say about each other.
 
-use meterpost_wire::batch::{Chain, Link, Void, VoidReason};
+use meterpost_wire::batch::{Chain, Health, Link, Void, VoidReason};
 use meterpost_wire::receipt::RefusalCode;
 use meterpost_wire::{Batch, seal};
 
-use super::bed::{Central, Site, printer};
+use super::bed::{Central, SESSION, Site, printer};
 use super::submit::{deliver, refusal_of};
 
 fn chained(site: &Site, sequence: u64, previous: &Batch) -> Batch {
@@ -128,4 +128,46 @@ fn an_epoch_beyond_the_next_is_not_known_yet() {
     assert_eq!(answer.element("refusal"), None);
     let bearer = central.submit(&far, &batch, &token);
     assert_eq!(bearer.status, 401);
+}
+
+#[test]
+fn the_page_of_a_site_names_gaps_and_takes_note_of_forks() {
+    let central = Central::start();
+    let site = central.add_site("North <b>");
+    let first = Batch { id: "0192f0c1-7b7e-7000-8000-00000000ffff".to_owned(), ..site.batch(1, vec![]) };
+    let health = Health { queue_handed_over: Some(12), schedule: Some("0 */6 * * *".to_owned()), ..Health::default() };
+    deliver(&central, &site, &first);
+    deliver(&central, &site, &site.batch(1, vec![printer("A1", 11, "2026-11-20T07:00:00Z")]));
+    deliver(&central, &site, &Batch { health: Some(health), ..site.batch(4, vec![]) });
+
+    let session = central.log_in();
+    let place = format!("/sites/{}", site.epoch.kid().site());
+    let list = central.page(&session, "/sites");
+    assert!(list.body.contains(&format!("<a href=\"{place}\">North &#60;b&#62;</a>")), "{}", list.body);
+    let page = central.page(&session, &place);
+    for said in [
+        "Batches: 2 missing of 4",
+        "<li>2–3: 1 device not read since, no alert events lost; known for 0 min",
+        "; re-send code ",
+        "the site hears of it over HTTPS and sends again by itself",
+        "<dt>Handed over</dt><dd>12 batches</dd>",
+        "<dt>Schedule</dt><dd>0 */6 * * *</dd>",
+        "<dt>Key, epoch 1</dt><dd>A256CBC-HS512, current</dd>",
+    ] {
+        assert!(page.body.contains(said), "{said}: {}", page.body);
+    }
+    let token = page.field("token").expect("a form's token");
+    let note = |token: &str, sequence: &str| {
+        let head = format!(
+            "POST {place} HTTP/1.1\r\nHost: central\r\nCookie: {SESSION}={session}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        );
+        central.request(&head, format!("token={token}&sequence={sequence}&remark=a+clone").as_bytes()).status
+    };
+    assert_eq!((note("wrong", "1"), note(&token, "4")), (403, 404));
+    assert_eq!(central.counted("SELECT count(*) FROM fork_note"), 0);
+    assert_eq!(note(&token, "1"), 303);
+    let page = central.page(&session, &place);
+    assert!(page.body.contains("by admin: a clone</li>") && !page.body.contains("Forked: two tokens"), "{}", page.body);
+    assert_eq!(central.page(&session, "/sites/nowhere").status, 404);
+    assert_eq!(central.page("", &place).status, 303, "only for people who are logged in");
 }

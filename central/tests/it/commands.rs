@@ -12,6 +12,8 @@ use meterpost_wire::{Batch, soap};
 use super::bed::{FORM, PASSWORD, SESSION, Site, config_in, counted, printer, send};
 use super::submit::receipt_of;
 
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod gaps;
 #[cfg(unix)]
 mod imap;
@@ -115,6 +117,7 @@ fn derived(dir: &Path) -> Vec<String> {
         "SELECT site || sequence || hex(sha256) FROM link ORDER BY 1",
         "SELECT site || first || last || reason FROM void ORDER BY 1",
         "SELECT site || sequence FROM fork ORDER BY 1",
+        "SELECT id || through FROM site ORDER BY 1",
         "SELECT id || site || coalesce(read_at, '') FROM device ORDER BY 1",
         "SELECT device || read_at || scope || sequence || effective_at || token FROM reading ORDER BY 1",
         "SELECT arrival || position || site FROM set_aside ORDER BY 1",

@@ -3,6 +3,7 @@
 mod bed;
 mod chain;
 mod commands;
+mod damaged;
 mod hostile;
 mod packs;
 mod people;

@@ -67,6 +67,38 @@ fn a_mailbox_is_emptied_into_processed_and_rejected() {
 }
 
 #[test]
+fn a_server_that_cannot_move_copies_and_what_it_cannot_remove_is_not_read_again() {
+    for (capabilities, left) in [("IMAP4rev1 UIDPLUS", 0), ("IMAP4rev1", 4)] {
+        let Some(dovecot) = Dovecot::limited_to(capabilities) else { return };
+        let bed = bed(&plain(dovecot.port));
+        for sequence in 1..=3 {
+            dovecot.deliver(&message(&bed.site, sequence));
+        }
+        dovecot.deliver(BOUNCE.as_bytes());
+        let told = "4 files and messages: 3 new batches, 1 delivery report\n";
+        assert_eq!(poll(bed.dir.path(), 0, ""), told, "{capabilities}");
+        assert_eq!((dovecot.folder("Processed"), dovecot.folder("Rejected")), (3, 1), "{capabilities}");
+        assert_eq!(dovecot.inbox(), left, "{capabilities}");
+        assert_eq!(poll(bed.dir.path(), 0, ""), "nothing found\n", "{capabilities}");
+        assert_eq!((dovecot.folder("Processed"), dovecot.folder("Rejected")), (3, 1), "{capabilities}");
+    }
+}
+
+#[test]
+fn serve_empties_the_mailbox_of_a_server_that_tells_of_nothing_new() {
+    let Some(dovecot) = Dovecot::limited_to("IMAP4rev1") else { return };
+    let bed = bed(&plain(dovecot.port));
+    dovecot.deliver(&message(&bed.site, 1));
+    let served = Served::start(bed.dir.path());
+    until("the message that was there", || dovecot.folder("Processed") == 1);
+    // What comes now waits for the next look, five minutes later, or for whoever does not want to wait.
+    dovecot.deliver(&message(&bed.site, 2));
+    assert_eq!(poll(bed.dir.path(), 0, ""), "1 file or message: 1 new batch\n");
+    assert_eq!((bed.counted("SELECT count(*) FROM batch"), dovecot.folder("Processed")), (2, 2));
+    served.kill();
+}
+
+#[test]
 fn a_hundred_and_fifty_messages_go_in_groups() {
     let Some(dovecot) = Dovecot::start(Secured::Not, None) else { return };
     let bed = bed(&plain(dovecot.port));

@@ -35,6 +35,15 @@ impl Dovecot {
     /// Starts it; `provider` tells it whose an OAuth token is. Nothing, visibly, where it is not installed; in CI that is a
     /// failure.
     pub fn start(secured: Secured, provider: Option<SocketAddr>) -> Option<Self> {
+        Self::start_with(secured, provider, "")
+    }
+
+    /// One that says of itself only these capabilities, as older servers and other makers' do.
+    pub fn limited_to(capabilities: &str) -> Option<Self> {
+        Self::start_with(Secured::Not, None, &format!("imap_capability = {capabilities}\n"))
+    }
+
+    fn start_with(secured: Secured, provider: Option<SocketAddr>, more: &str) -> Option<Self> {
         let Some(program) =
             ["/usr/sbin/dovecot", "/usr/local/sbin/dovecot"].into_iter().find(|path| Path::new(path).exists())
         else {
@@ -49,7 +58,7 @@ impl Dovecot {
             fs::create_dir_all(place.join(folder)).expect("made");
         }
         let (port, tls_port) = (free_port(), free_port());
-        fs::write(place.join("dovecot.conf"), configuration(place, port, tls_port, secured, provider))
+        fs::write(place.join("dovecot.conf"), configuration(place, port, tls_port, secured, provider) + more)
             .expect("written");
         if let Some(provider) = provider {
             let introspection = format!(
