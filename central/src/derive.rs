@@ -52,6 +52,10 @@ pub struct SiteHealth {
     pub sweeps_not_sealed: Option<u32>,
     /// Its reading schedule as configured.
     pub schedule: Option<String>,
+    /// Name, version and processor of its operating system.
+    pub operating_system: Option<String>,
+    /// Bytes of its store.
+    pub store_bytes: Option<u64>,
 }
 
 /// Takes from a batch what it says about its site.
@@ -87,5 +91,7 @@ fn site_health(health: &Health) -> SiteHealth {
         queue_oldest_at: health.queue_oldest_at,
         sweeps_not_sealed: health.sweeps_not_sealed,
         schedule: health.schedule.clone(),
+        operating_system: health.operating_system.clone(),
+        store_bytes: health.store_bytes,
     }
 }

@@ -133,6 +133,7 @@ fn health(row: &SiteRow, swept: Option<&SiteReport>, now: Timestamp) -> Vec<(&'s
         ("Said", Some(format!("{} ago, {}", words::age(last.received_at, now), words::local(last.received_at)))),
         ("Collector", Some(report.collector.clone())),
         ("Mapping files", Some(pack)),
+        ("System", health.operating_system.clone()),
         ("Running for", health.uptime_seconds.map(|seconds| format!("{} h", seconds / 3_600))),
         ("Schedule", health.schedule.clone()),
         ("Sweep", coverage),
@@ -141,6 +142,7 @@ fn health(row: &SiteRow, swept: Option<&SiteReport>, now: Timestamp) -> Vec<(&'s
         ("Set aside", health.queue_set_aside.map(batches)),
         ("Not sealed", health.sweeps_not_sealed.map(|number| words::counted(number.into(), "sweep", "sweeps"))),
         ("Disk", health.disk_free_bytes.map(|free| format!("{} MB free", words::grouped(free / 1_000_000)))),
+        ("Store", health.store_bytes.map(|bytes| format!("{} MB", words::grouped(bytes.div_ceil(1_000_000))))),
         ("Clock", skew),
     ]
     .into_iter()
