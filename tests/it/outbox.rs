@@ -5,6 +5,7 @@ mod damaged;
 #[cfg(target_os = "linux")]
 pub mod full_disk;
 mod model;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::fs;

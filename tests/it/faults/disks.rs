@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use meterpost::store::FILE;
 
 use super::bed::{Bed, Row};
+use crate::central::program;
 use crate::outbox::full_disk::Disk;
 use crate::relay::Way;
 use crate::site::{Dice, copy};
@@ -43,7 +44,7 @@ fn flipped(seed: u64) -> Row {
     let data = bed.home.path().join("data");
     let (file, log) = (data.join(FILE), data.join(format!("{FILE}-wal")));
     let mut bytes = fs::read(&file).unwrap();
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         for _ in 0..1 + dice.below(3) {
             let at = dice.below(bytes.len() as u64) as usize;
             bytes[at] ^= 1 << dice.below(8);
@@ -124,5 +125,46 @@ pub fn full_at_the_central() -> Vec<Row> {
     let row = bed.row("full disk at the central (tmpfs of 96 MiB)", runs);
     assert_eq!(row.queued, row.arrived);
     drop(bed);
+    vec![row]
+}
+
+/// Bytes of the central's database flipped: `check` says so; the backup of yesterday is put back, and the site sends again what
+/// that one lacks.
+pub fn damaged_central() -> Vec<Row> {
+    let mut bed = Bed::new();
+    let (data, dice) = (bed.office.path().join("data"), Dice::new(SEED));
+    let (mut runs, mut found) = (0, 0);
+    for _ in 0..5 {
+        bed.seal(2);
+        bed.settle();
+        bed.central = None;
+        let backup = tempfile::tempdir().unwrap();
+        copy(&data, backup.path());
+        bed.serve();
+        bed.seal(3);
+        bed.settle();
+        bed.central = None;
+        let file = data.join("central.db");
+        let mut bytes = fs::read(&file).unwrap();
+        for _ in 0..1 + dice.below(40) {
+            let at = dice.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << dice.below(8);
+        }
+        fs::write(&file, bytes).unwrap();
+        let checked = program(bed.office.path()).arg("check").output().unwrap();
+        found += usize::from(!checked.status.success());
+        fs::remove_dir_all(&data).unwrap();
+        copy(backup.path(), &data);
+        bed.remembers.set(false);
+        bed.serve();
+        // its receipt names what is not there
+        bed.seal(1);
+        bed.settle();
+        bed.remembers.set(true);
+        runs += 1;
+    }
+    assert!(found > 2, "`check` has found damage: {found}");
+    let row = bed.row(format!("flipped bytes at the central, its backup put back, seed {SEED}"), runs);
+    assert_eq!(row.queued, row.arrived);
     vec![row]
 }

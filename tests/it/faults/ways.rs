@@ -4,15 +4,17 @@
 use std::fs;
 
 use meterpost_wire::keys::SiteId;
-use meterpost_wire::resend;
+use serde_json::Value;
 
 use super::bed::{Bed, Row};
 use crate::deliver::postfix::Postfix;
 
-/// What the central says is missing, as the code that it prints.
+/// The code that the central prints for what is missing.
 fn code(bed: &Bed) -> String {
-    let shown = bed.shown();
-    let code = resend::encode(&SiteId::parse(&shown.id).unwrap(), &shown.missing).unwrap();
+    let told: Value = serde_json::from_str(&bed.central(&["gaps", "--format", "json"]).out).unwrap();
+    let missing = &told["sites"][0]["missing"];
+    assert_eq!((&missing[0]["from"], &missing[0]["to"]), (&3.into(), &4.into()), "{told}");
+    let code = missing[0]["resend_code"].as_str().unwrap().to_owned();
     assert!(code.len() <= 20, "somebody reads it out: {code}");
     code
 }
