@@ -246,7 +246,11 @@ impl Bed {
         assert_eq!(counted, here.len(), "{fault}: readings that count");
         assert_eq!(twice, 0, "{fault}: batches that are stored twice");
         assert_eq!((shown.quarantined, shown.set_aside), (0, 0), "{fault}: {:?}", shown.held);
-        let mut gaps: Vec<String> = gaps.into_iter().map(|(name, numbers)| format!("{numbers:?} {name}")).collect();
+        let told = |(name, mut numbers): (String, Vec<u64>)| {
+            numbers.sort_unstable();
+            format!("{numbers:?} {name}")
+        };
+        let mut gaps: Vec<String> = gaps.into_iter().map(told).collect();
         if !shown.forks.is_empty() {
             gaps.push(format!("forked at {:?}, both kept", shown.forks));
         }

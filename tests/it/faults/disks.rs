@@ -144,6 +144,8 @@ pub fn damaged_central() -> Vec<Row> {
         bed.seal(3);
         bed.settle();
         bed.central = None;
+        // whoever closes the database last writes the log back into the file
+        bed.central(&["site", "list"]);
         let file = data.join("central.db");
         let mut bytes = fs::read(&file).unwrap();
         for _ in 0..1 + dice.below(40) {

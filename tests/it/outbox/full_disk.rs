@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use meterpost::site::{Paths, Site, SiteError};
 use meterpost::store::{StoreError, ballast};
@@ -49,6 +50,13 @@ impl Disk {
 
     pub fn clear(&self) {
         fs::remove_file(self.path("filler")).unwrap();
+        // on a busy machine the room was seen to come back a moment later
+        let (probe, until) = (self.path("probe"), Instant::now() + Duration::from_secs(10));
+        while let Err(error) = fs::write(&probe, vec![0xaa; 1 << 20]) {
+            assert!(error.kind() == ErrorKind::StorageFull && Instant::now() < until, "{error}");
+            std::thread::yield_now();
+        }
+        fs::remove_file(probe).unwrap();
     }
 }
 
