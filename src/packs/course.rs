@@ -39,6 +39,20 @@ pub struct State {
     /// What the last download brought.
     #[serde(default)]
     pub seen: Option<Seen>,
+    /// The signature file of the pack in use, as it was last served.
+    #[serde(default)]
+    pub signature: Option<Served>,
+}
+
+/// By what a server tells that it still serves the signature of the pack in use: then nothing more need come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// From where, for which keys, and by which program it was read.
+    pub asked: String,
+    /// The pack, as `stable 12`.
+    pub place: String,
+    /// `ETag` of the answer.
+    pub etag: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

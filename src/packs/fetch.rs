@@ -25,7 +25,7 @@ pub struct Source {
     url: String,
 }
 
-/// What an archive came with, to ask only for a changed one the next time.
+/// What a file came with, to ask only for a changed one the next time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validators {
     /// `ETag`.
@@ -60,12 +60,9 @@ impl Source {
         &self.url
     }
 
-    /// The signature file.
-    pub fn signature(&self) -> Result<Vec<u8>, NotFetched> {
-        let url = format!("{}.minisig", self.url);
-        let none = Validators::default();
-        let answer = self.get(&url, &none, SIGNATURE_BYTES_MAX)?;
-        answer.map(|(bytes, _)| bytes).ok_or(NotFetched::Status(url, 304, ", though nothing was said of an older one"))
+    /// The signature file; `None` when it is still the one with these validators.
+    pub fn signature(&self, last: &Validators) -> Result<Option<(Vec<u8>, Validators)>, NotFetched> {
+        self.get(&format!("{}.minisig", self.url), last, SIGNATURE_BYTES_MAX)
     }
 
     /// The archive; `None` when it is still the one with these validators.
@@ -86,6 +83,7 @@ impl Source {
         match response.status().as_u16() {
             200 => {}
             304 if *last != Validators::default() => return Ok(None),
+            304 => return Err(NotFetched::Status(url.to_owned(), 304, ", though nothing was said of an older one")),
             404 => return Err(NotFetched::Status(url.to_owned(), 404, ": no pack is published there")),
             status => return Err(NotFetched::Status(url.to_owned(), status, "")),
         }

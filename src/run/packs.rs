@@ -16,7 +16,7 @@ use crate::cli::{Exit, Failure, Invocation, Packs};
 use crate::clock;
 use crate::config::{Config, Places};
 use crate::outbox::Event;
-use crate::packs::course::{Course, Seen, State, course, does_harm};
+use crate::packs::course::{Course, Seen, Served, State, course, does_harm};
 use crate::packs::fetch::{Source, Validators};
 use crate::packs::shadow::Shadow;
 use crate::packs::shelf::{Place, Shelf};
@@ -191,25 +191,40 @@ impl<'a> Here<'a> {
     }
 
     fn fetch_from(&self, source: &Source, keys: &[Key], person: Person) -> Result<(String, End), Refusal> {
-        let minisig = Minisig::parse(&source.signature().map_err(Refusal::other)?)?;
-        let claim = minisig.claim().map_err(NotProven::from)?;
-        let claimed = Place { channel: claim.channel.clone(), version: claim.version };
-        let state = self.state()?;
-        if self.shelf.current().is_ok_and(|place| place.as_ref() == Some(&claimed)) && self.shelf.load(&claimed).is_ok()
-        {
-            return Ok((format!("pack {claimed} is in use, and there is no newer one\n"), End::Unchanged));
-        }
-        if state.held().as_ref() == Some(&claimed) && self.shelf.load(&claimed).is_ok() {
-            return Ok(self.consider(&claimed, person)?);
-        }
-        // not to be believed yet, and good enough not to download what would be refused
-        state.admits(&claim, &self.config.packs.channel, person.downgrades, clock::now()).map_err(Refusal::other)?;
         let asked = format!(
             "{} {} {}",
             env!("CARGO_PKG_VERSION"),
             source.url(),
             keys.iter().map(|key| key.id().to_string()).collect::<Vec<_>>().join(" ")
         );
+        let state = self.state()?;
+        let in_use = self.shelf.current().ok().flatten().filter(|place| self.shelf.load(place).is_ok());
+        let unchanged =
+            |place: &Place| Ok((format!("pack {place} is in use, and there is no newer one\n"), End::Unchanged));
+        let last = state
+            .signature
+            .as_ref()
+            .filter(|last| last.asked == asked && in_use.as_ref().is_some_and(|place| place.to_string() == last.place));
+        let etag = Validators { etag: last.map(|last| last.etag.clone()), modified: None };
+        let (signature, served) = match (source.signature(&etag).map_err(Refusal::other)?, &in_use) {
+            (Some(signed), _) => signed,
+            (None, Some(place)) => return unchanged(place),
+            (None, None) => return Err(Refusal::other("the server knows a pack that is not in use here")),
+        };
+        let minisig = Minisig::parse(&signature)?;
+        let claim = minisig.claim().map_err(NotProven::from)?;
+        let claimed = Place { channel: claim.channel.clone(), version: claim.version };
+        if in_use.as_ref() == Some(&claimed) {
+            let place = claimed.to_string();
+            let served = served.etag.map(|etag| Served { asked: asked.clone(), place, etag });
+            self.change(|state| state.signature.clone_from(&served))?;
+            return unchanged(&claimed);
+        }
+        if state.held().as_ref() == Some(&claimed) && self.shelf.load(&claimed).is_ok() {
+            return Ok(self.consider(&claimed, person)?);
+        }
+        // not to be believed yet, and good enough not to download what would be refused
+        state.admits(&claim, &self.config.packs.channel, person.downgrades, clock::now()).map_err(Refusal::other)?;
         let seen = state.seen.filter(|seen| seen.asked == asked);
         let last = seen.as_ref().map(|seen| Validators { etag: seen.etag.clone(), modified: seen.modified.clone() });
         let Some((bytes, Validators { etag, modified })) =
