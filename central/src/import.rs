@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use meterpost_wire::keys::SiteId;
 use meterpost_wire::mail::{self, Without};
-use meterpost_wire::seal;
+use meterpost_wire::{hex, seal};
 
 use crate::accept::{self, Look, Standing, Submission};
 use crate::store::{Incoming, Item, Mail, NewHeld, SiteKeys, Store, StoreError, Taken, Way};
@@ -285,6 +285,9 @@ fn contents(bytes: &[u8]) -> Contents {
     if bytes.len() > PIECE_MAX {
         return Contents::Without(Without::TooLarge);
     }
+    if is_a_manifest(bytes) {
+        return Contents::Tokens(Vec::new());
+    }
     let token = mail::stripped(bytes);
     if is_like_a_token(&token) || !is_like_a_message(bytes) {
         return Contents::Tokens(vec![token]);
@@ -298,6 +301,15 @@ fn contents(bytes: &[u8]) -> Contents {
 
 fn is_like_a_token(stripped: &[u8]) -> bool {
     !stripped.is_empty() && stripped.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+}
+
+/// What a collector lays beside its files for `sha256sum -c`: a line for each, its hash and its name. It names batches and is
+/// none; nothing else is done with it, for every token proves itself.
+fn is_a_manifest(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let names_a_file =
+        |line: &str| line.split_once("  ").is_some_and(|(hash, name)| hex::is_sha256(hash) && name.ends_with(".jwe"));
+    !text.is_empty() && text.lines().all(names_a_file)
 }
 
 /// The first line is a field of a header: a name, as they are in use, and a colon (RFC 5322, section 2.2).
@@ -379,6 +391,17 @@ mod tests {
         ] {
             assert_eq!(matches!(contents(bytes.as_bytes()), Contents::Tokens(_)), token, "{bytes}");
         }
+    }
+
+    #[test]
+    fn the_manifest_beside_the_files_is_no_batch_and_no_fault() {
+        let line = format!("{}  6f1c2a52-8a0b-4d0e-9a57-0c8e5d2b7f10-41.jwe\n", "ab".repeat(32));
+        let held = |bytes: &str| match contents(bytes.as_bytes()) {
+            Contents::Tokens(tokens) => tokens.len(),
+            Contents::Without(_) => 9,
+        };
+        assert_eq!((held(&line), held(&line.repeat(3))), (0, 0));
+        assert_eq!(held(&format!("{line}eyJh.b.c\n")), 1, "a line that is none is not passed over");
     }
 
     #[test]

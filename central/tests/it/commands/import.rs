@@ -188,6 +188,18 @@ fn what_is_no_batch_is_kept_with_its_bytes_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_directory_as_a_collector_leaves_it_is_taken_in_without_a_complaint() {
+    let bed = Bed::new();
+    let name = format!("{}-1.jwe", bed.site.epoch.kid().site());
+    let token = token(&bed.site, 1);
+    bed.write(&name, format!("{token}\n"));
+    let manifest = format!("{}  {name}\n", meterpost_wire::seal::token_sha256(&token));
+    bed.write(&format!("{}.sha256", bed.site.epoch.kid().site()), manifest);
+    assert_eq!(bed.import(&[&bed.all()], 0, ""), "2 files and messages: 1 new batch\n");
+    assert_eq!(bed.counted("SELECT count(*) FROM quarantine"), 0);
+}
+
+#[test]
 fn paths_that_are_not_there_are_told() {
     let bed = Bed::new();
     let (good, bad) = (bed.write("1.jwe", token(&bed.site, 1)), bed.path("no such file"));
