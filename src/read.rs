@@ -29,7 +29,7 @@ use crate::snmp::{Absent, Agent, Answer, Limits, Oid, Unanswered, Value, VarBind
 use bulk::{Request, Want};
 use mapped::{Manner, mapped};
 pub use poll::Learned;
-use table::{Found, ROWS_MAX, Table};
+use table::{Found, Index, ROWS_MAX, Table};
 
 /// Rounds of learning one table set; a device that still has more rows then is left at what is known.
 const ROUNDS_MAX: usize = 40;
@@ -289,9 +289,9 @@ impl<'a, A: Agent> Asking<'a, A> {
         words: &Words,
         before: Option<&Answers>,
     ) -> Result<(), Unanswered> {
-        let indexes = |context: &str, column: &Oid| -> Vec<Vec<u32>> {
+        let indexes = |context: &str, column: &Oid| -> Vec<Index> {
             let cells = before.into_iter().flat_map(|before| before.column(context, column));
-            cells.filter(|(index, _)| !index.is_empty()).map(|(index, _)| index.to_vec()).take(ROWS_MAX).collect()
+            cells.filter(|(index, _)| !index.is_empty()).map(|(index, _)| Index::from_slice(index)).take(ROWS_MAX).collect()
         };
         let table = |walk| Table::new(walk, limits.bulk, |column| indexes(&walk.context, column));
         let mut tables: Vec<Table> = plan.walks.iter().map(table).collect();

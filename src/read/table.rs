@@ -1,7 +1,9 @@
 //! Learning the rows of a table by few requests: GETNEXT from several guessed starts at once, so that a dense table is
 //! known after one request and a sparse one after two. Pure: what is asked next follows from what was answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use smallvec::SmallVec;
 
 use super::bulk::Want;
 use crate::plan::Walk;
@@ -12,6 +14,10 @@ use crate::snmp::{Absent, Oid, VarBind};
 pub const ROWS_MAX: usize = 300;
 /// Starts guessed at once, however often the table went on.
 const GUESSES_MAX: usize = 20;
+
+/// Where a row stands in its table: nearly always the device and a number. Kept in place: the columns' rows are compared by
+/// the thousand, and one that lies elsewhere has to be waited for.
+pub type Index = SmallVec<[u32; 4]>;
 
 /// What a GETNEXT found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +73,13 @@ pub struct Column {
     root: Oid,
     base: Oid,
     /// Where a GETNEXT started, and what it found; an object outside the column is its end.
-    probes: BTreeMap<Oid, Found>,
+    probes: Probes,
     /// Nothing unknown lies before this.
     cursor: Oid,
     /// Indexes found, in order.
-    pub rows: Vec<Vec<u32>>,
+    pub rows: Vec<Index>,
     /// Indexes that it had the last time, in order.
-    known: Vec<Vec<u32>>,
+    known: Vec<Index>,
     /// Nothing lies behind the last row.
     pub ended: bool,
     /// There may be rows that were not found, because a GETNEXT got no answer.
@@ -86,10 +92,10 @@ pub struct Column {
 impl<'a> Table<'a> {
     /// Nothing is known yet save the indexes that `known` tells of a column, with its walk's prefix, from the last time. With
     /// `bulk` every column looks for its own rows, as GETBULK gives them anyway.
-    pub fn new(walk: &'a Walk, bulk: bool, known: impl Fn(&Oid) -> Vec<Vec<u32>>) -> Self {
+    pub fn new(walk: &'a Walk, bulk: bool, known: impl Fn(&Oid) -> Vec<Index>) -> Self {
         let columns = walk.columns.iter().enumerate().map(|(n, base)| {
             let column = Column::new(base, &walk.prefix, bulk || n == 0);
-            let behind_base = |index: Vec<u32>| [walk.prefix.as_slice(), &index].concat();
+            let behind_base = |index: Index| walk.prefix.iter().chain(&index).copied().collect();
             let known = if walk.first_only { Vec::new() } else { known(&column.root) };
             Column { known: known.into_iter().map(behind_base).collect(), ..column }
         });
@@ -173,7 +179,7 @@ impl<'a> Table<'a> {
                 Found::Object(oid) if !is_row(oid) => Found::End,
                 found => found.clone(),
             };
-            column.probes.insert(start.clone(), found);
+            column.probes.set(start, found);
         }
         self.take_edge(start, found);
     }
@@ -187,7 +193,7 @@ impl<'a> Table<'a> {
         }
         self.edges.insert(start.clone());
         let row = found.object().filter(|oid| *oid > start).and_then(|oid| oid.behind(stand_in));
-        let is_new = row.is_some_and(|row| !row.is_empty() && self.rows().iter().all(|known| *known != row));
+        let is_new = row.is_some_and(|row| !row.is_empty() && self.rows().iter().all(|known| known.as_slice() != row));
         if is_new {
             self.columns.push(Column::new(stand_in, &self.walk.prefix, true));
         }
@@ -232,7 +238,7 @@ impl<'a> Table<'a> {
     pub fn pass(&mut self, start: &Oid, found: &Oid) {
         for column in self.columns.iter_mut().filter(|column| *start < column.root && column.root < *found) {
             let first = if found.is_under(&column.root) { Found::Object(found.clone()) } else { Found::End };
-            column.probes.entry(column.root.clone()).or_insert(first);
+            column.probes.set_new(&column.root, first);
         }
     }
 
@@ -303,10 +309,10 @@ impl<'a> Table<'a> {
         there.max_by_key(|(_, column)| (column.rows.len(), column.ended)).map(|(n, _)| n)
     }
 
-    fn rows(&self) -> Vec<&Vec<u32>> {
+    fn rows(&self) -> Vec<&Index> {
         // nearly always the columns have the same rows, or the first of them: then there is nothing to sort
         let longest = self.columns.iter().map(|column| &column.rows).max_by_key(|rows| rows.len());
-        let mut rows: Vec<&Vec<u32>> = longest.into_iter().flatten().collect();
+        let mut rows: Vec<&Index> = longest.into_iter().flatten().collect();
         let others = self.columns.iter().map(|column| &column.rows);
         let others = others.filter(|rows| longest.is_some_and(|longest| !longest.starts_with(rows)));
         let before = rows.len();
@@ -373,7 +379,7 @@ impl<'a> Table<'a> {
         if open.is_empty() {
             return Vec::new();
         }
-        let rows: BTreeSet<&Vec<u32>> = self.columns.iter().flat_map(|column| &column.rows).collect();
+        let rows: BTreeSet<&Index> = self.columns.iter().flat_map(|column| &column.rows).collect();
         open.into_iter()
             .flat_map(|column| std::iter::once(column.base.clone()).chain(rows.iter().map(|row| column.base.join(row))))
             .collect()
@@ -389,6 +395,52 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Where GETNEXTs started and what they found, in walk order: they are told in that order, so that nearly each is put at
+/// the end, and looking through a list costs a fraction of what a tree does.
+#[derive(Clone, Debug, Default)]
+struct Probes(Vec<(Oid, Found)>);
+
+impl Probes {
+    fn place(&self, start: &Oid) -> Result<usize, usize> {
+        match self.0.last() {
+            Some((last, _)) if last < start => Err(self.0.len()),
+            _ => self.0.binary_search_by(|(known, _)| known.cmp(start)),
+        }
+    }
+
+    fn set(&mut self, start: &Oid, found: Found) {
+        match self.place(start) {
+            Ok(at) => self.0[at].1 = found,
+            Err(at) => self.0.insert(at, (start.clone(), found)),
+        }
+    }
+
+    /// What was found there before stays.
+    fn set_new(&mut self, start: &Oid, found: Found) {
+        if let Err(at) = self.place(start) {
+            self.0.insert(at, (start.clone(), found));
+        }
+    }
+
+    fn has(&self, start: &Oid) -> bool {
+        self.place(start).is_ok()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those at it too.
+    fn up_to(&self, cursor: &Oid) -> &[(Oid, Found)] {
+        &self.0[..self.0.partition_point(|(start, _)| start <= cursor)]
+    }
+
+    /// Those at it too.
+    fn from(&self, cursor: &Oid) -> &[(Oid, Found)] {
+        &self.0[self.0.partition_point(|(start, _)| start < cursor)..]
+    }
+}
+
 impl Column {
     fn new(base: &Oid, prefix: &[u32], walked: bool) -> Self {
         let root = base.join(prefix);
@@ -396,7 +448,7 @@ impl Column {
             cursor: root.clone(),
             root,
             base: base.clone(),
-            probes: BTreeMap::new(),
+            probes: Probes::default(),
             rows: Vec::new(),
             known: Vec::new(),
             ended: false,
@@ -423,7 +475,7 @@ impl Column {
 
     /// Where GETNEXT shall start: at the beginning; then behind the rows that the table has or had, the last one only
     /// when it looks `to_its_end`; and where nothing is known, at guesses.
-    fn starts(&self, walk: &Walk, rows: &[&Vec<u32>], to_its_end: bool, settled: bool) -> Vec<Oid> {
+    fn starts(&self, walk: &Walk, rows: &[&Index], to_its_end: bool, settled: bool) -> Vec<Oid> {
         let first = self.probes.is_empty();
         if self.ended || (walk.first_only && !first) {
             return Vec::new();
@@ -435,7 +487,7 @@ impl Column {
         if walk.first_only {
             return starts;
         }
-        let mut indexes: Vec<&Vec<u32>> = self.known.iter().chain(rows.iter().copied()).collect();
+        let mut indexes: Vec<&Index> = self.known.iter().chain(rows.iter().copied()).collect();
         if !self.known.is_empty() {
             indexes.sort_unstable();
             indexes.dedup();
@@ -449,7 +501,7 @@ impl Column {
         if self.walked && !settled && starts.len() == before {
             starts.extend(self.guesses(walk));
         }
-        starts.retain(|start| !self.probes.contains_key(start));
+        starts.retain(|start| !self.probes.has(start));
         starts.dedup();
         starts
     }
@@ -476,22 +528,22 @@ impl Column {
     fn advance(&mut self, max: usize) {
         while !self.ended {
             let is_lost = |found: &Found| matches!(found, Found::Refused | Found::NoAnswer);
-            let known = |(start, found): &(&Oid, &Found)| !is_lost(found) || **start == self.cursor;
-            let Some((_, found)) = self.probes.range(..=&self.cursor).rev().find(known) else { return };
+            let known = |(start, found): &&(Oid, Found)| !is_lost(found) || *start == self.cursor;
+            let Some((_, found)) = self.probes.up_to(&self.cursor).iter().rev().find(known) else { return };
             match found {
                 Found::End => self.ended = true,
                 // nobody looks on: what is not seen is told as not answered
                 Found::Object(_) if self.rows.len() >= ROWS_MAX => (self.ended, self.open) = (true, true),
                 Found::Object(next) if *next > self.cursor && self.rows.len() < max => {
                     self.cursor = next.clone();
-                    self.rows.push(next.behind(&self.base).unwrap_or_default().to_vec());
+                    self.rows.push(Index::from_slice(next.behind(&self.base).unwrap_or_default()));
                 }
                 Found::Object(_) => return,
                 Found::Refused | Found::NoAnswer => {
                     // what lies right behind cannot be told; what lies behind a later start perhaps can
                     let is_refused = *found == Found::Refused && !self.rows.is_empty();
                     let helps = |found: &Found| found.object().is_some() || !(is_refused || is_lost(found));
-                    let later = self.probes.range(&self.cursor..).find(|(_, found)| helps(found));
+                    let later = self.probes.from(&self.cursor).iter().find(|(_, found)| helps(found));
                     let later = later.map(|(start, _)| start.clone());
                     self.open |= !is_refused || later.is_some();
                     match later {

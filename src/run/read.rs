@@ -34,8 +34,8 @@ use crate::targets::Addresses;
 /// The clock is looked at so often while a window is open.
 const CLOCK_LOOKED_AT_EVERY: Duration = Duration::from_secs(20);
 
-/// Readings that may wait for the seal.
-const WAITING_MAX: usize = 8;
+/// Readings that may wait for the seal, some 60 kB each: as many as come while a batch is written to the disk.
+const WAITING_MAX: usize = 24;
 
 /// What a pass needs besides the configuration.
 #[derive(Clone, Debug)]

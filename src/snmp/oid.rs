@@ -14,7 +14,8 @@ pub const ARCS_MAX: usize = 128;
 const COMMON_MAX: usize = 16_384;
 
 thread_local! {
-    static COMMON: RefCell<HashSet<Arc<[u32]>>> = RefCell::new(HashSet::new());
+    /// Hashed with a seed of its own run, for devices say what stands in here.
+    static COMMON: RefCell<HashSet<Arc<[u32]>, foldhash::fast::RandomState>> = RefCell::default();
 }
 
 /// An object identifier of 1 to 128 arcs. Clones share them: plans, answers and traces repeat the same few hundred.
@@ -54,12 +55,7 @@ impl Oid {
 
     /// This OID with more arcs behind it, shared like [`Oid::common`].
     pub fn common_join(&self, more: &[u32]) -> Self {
-        let mut arcs = [0; ARCS_MAX];
-        let own = self.0.len();
-        let length = (own + more.len()).min(ARCS_MAX);
-        arcs[..own].copy_from_slice(&self.0);
-        arcs[own..length].copy_from_slice(&more[..length - own]);
-        Self::common(&arcs[..length])
+        Self::common(joined(&self.0, more, &mut [0; ARCS_MAX]))
     }
 
     /// This OID with more arcs behind it.
@@ -84,6 +80,15 @@ impl Oid {
             _ => false,
         }
     }
+}
+
+/// Arcs with more behind them, 128 at most, in room that the caller has.
+pub fn joined<'r>(front: &[u32], back: &[u32], room: &'r mut [u32; ARCS_MAX]) -> &'r [u32] {
+    let own = front.len().min(ARCS_MAX);
+    let length = (own + back.len()).min(ARCS_MAX);
+    room[..own].copy_from_slice(&front[..own]);
+    room[own..length].copy_from_slice(&back[..length - own]);
+    &room[..length]
 }
 
 /// Walk order. Four arcs at a time: what is sorted and looked up here has the first seven to ten in common.
