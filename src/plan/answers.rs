@@ -40,10 +40,8 @@ impl Answers {
     pub fn cell(&self, context: &str, column: &[u32], index: &[u32]) -> Option<(&Oid, &Answer)> {
         let objects = self.contexts.get(context)?;
         let mut room = [0; ARCS_MAX];
-        // every field asks: one list is compared in half the time of two
         let wanted = if index.is_empty() { column } else { oid::joined(column, index, &mut room) };
-        let at = objects.binary_search_by(|(oid, _)| oid::order(oid.arcs(), wanted)).ok()?;
-        objects.get(at).map(|(oid, answer)| (oid, answer))
+        find(objects, wanted)
     }
 
     /// The cells of a column that have a value, with their indexes, in walk order.
@@ -138,6 +136,26 @@ impl Answers {
         merged.extend(older);
         *objects = merged;
     }
+}
+
+/// A binary search that does not compare again what both ends of the remaining stretch share with the OID wanted: that is
+/// nearly all of it, and every field of every device looks up some.
+fn find<'a>(objects: &'a [(Oid, Answer)], wanted: &[u32]) -> Option<(&'a Oid, &'a Answer)> {
+    let (mut low, mut high) = (0, objects.len());
+    let (mut same_low, mut same_high) = (0, 0);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let (oid, answer) = &objects[middle];
+        let arcs = oid.arcs();
+        let shared = same_low.min(same_high);
+        let same = shared + arcs[shared..].iter().zip(&wanted[shared..]).take_while(|(a, b)| a == b).count();
+        match (arcs.get(same), wanted.get(same)) {
+            (None, None) => return Some((oid, answer)),
+            (own, other) if own < other => (low, same_low) = (middle + 1, same),
+            _ => (high, same_high) = (middle, same),
+        }
+    }
+    None
 }
 
 /// How many of the objects are not behind an OID. Looked for near the front first: what comes in is about as dense as what
@@ -294,6 +312,13 @@ mod tests {
         assert_eq!(answers.cell("", column.arcs(), &[2]).map(|(oid, _)| oid.clone()), Some(oid("1.3.6.10.2")));
         assert_eq!(answers.cell("", column.arcs(), &[3]), None);
         assert_eq!(answers.cell("", &[1, 3, 6, 1, 9], &[]), None);
+        let all: Vec<Oid> = answers.iter().map(|(_, oid, _)| oid.clone()).collect();
+        for known in &all {
+            assert_eq!(answers.get("", known), answers.iter().find(|(_, oid, _)| *oid == known).map(|(.., answer)| answer));
+            for near in [known.join(&[0]), Oid::new(&known.arcs()[1..])] {
+                assert_eq!(answers.get("", &near).is_some(), all.contains(&near));
+            }
+        }
         let indexes: Vec<&[u32]> = answers.column("", &column).map(|(index, _)| index).collect();
         assert_eq!(indexes, [&[][..], &[1], &[2]]);
     }
