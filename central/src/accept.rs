@@ -188,6 +188,12 @@ pub async fn look(
     if revoked.is_some_and(|revoked| inner.sequence > revoked.open_through) {
         return Ok(Look::UnknownKey(kid.epoch()));
     }
+    if let Content::Batch(opened) = &content
+        && let Some(first) = opened.set_aside.first()
+    {
+        let (sequence, devices) = (inner.sequence, opened.set_aside.len());
+        tracing::warn!(site = %keys.id, sequence, devices, reason = first.reason, "set aside, see `quarantine list`");
+    }
     Ok(Look::Take(Box::new(Arrival {
         batch_id: inner.batch_id,
         sequence: inner.sequence,

@@ -278,7 +278,10 @@ fn one_poisoned_device_is_set_aside_and_taken_in_by_a_version_that_can_read_it()
     let content = xml::encode(&poisoned).replace(">777<", ">many<");
     bed.write("1.jwe", bed.site.seal(&good));
     bed.write("2.jwe", bed.site.seal_xml(content.as_bytes(), 2));
-    assert_eq!(bed.import(&[&bed.all()], 0, ""), "2 files and messages: 2 new batches\n");
+    assert_eq!(
+        bed.import(&[&bed.all()], 0, "set aside, see `quarantine list`"),
+        "2 files and messages: 2 new batches\n"
+    );
     let list = check(bed.dir.path(), &["quarantine", "list"], 0, "");
     assert!(list.contains("batch 2  one device"), "{list}");
     let item = list.split_whitespace().next().expect("an item").to_owned();
