@@ -19,10 +19,13 @@ const OBJECTS_MAX: usize = 400;
 /// All that is wrong with the files of these names, in their order, each from its first line on. The other files of `sources`
 /// are what they stand among; `library` is made of all of them.
 pub fn lint(sources: &Sources, library: &Library, names: &[String]) -> Vec<Fault> {
-    let mut found: Vec<Fault> =
-        library.faults.iter().filter(|fault| names.contains(&fault.pmd) || fault.pmd == "words").cloned().collect();
     let parsed: BTreeMap<&str, RawPmd> =
         sources.files.iter().map(|(name, text)| (name.as_str(), raw::parse(text).0)).collect();
+    // what is wrong with a file is wrong with all that extend it
+    let concerns =
+        |pmd: &str| names.iter().any(|name| leads_to(name, pmd, &parsed)) || names.iter().any(|name| name == pmd);
+    let mut found: Vec<Fault> =
+        library.faults.iter().filter(|fault| concerns(&fault.pmd) || fault.pmd == "words").cloned().collect();
     for name in names {
         let (Some(text), Some(raw)) = (sources.files.get(name), parsed.get(name.as_str())) else { continue };
         let mut fault = |at: Range<usize>, text_: String| {

@@ -83,10 +83,12 @@ impl Sources {
     /// Lays the files that one extends and that lie beside it, `<its folder>/../<vendor>/<family>.toml`, where nothing of that
     /// name is known yet.
     pub fn lay_extended(&mut self, name: &str) {
-        let Some(folder) = self.paths.get(name).and_then(|path| Some(path.canonicalize().ok()?.parent()?.join("..")))
-        else {
-            return;
-        };
+        let Some(path) = self.paths.get(name) else { return };
+        // as it was written, where that names the vendor's folder
+        let near =
+            path.parent().filter(|folder| folder.file_name().is_some()).and_then(Path::parent).map(Path::to_owned);
+        let far = || Some(path.canonicalize().ok()?.parent()?.parent()?.to_owned());
+        let Some(folder) = near.or_else(far) else { return };
         let mut at = name.to_owned();
         for _ in 0..CHAIN_MAX {
             let extends = self.files.get(&at).and_then(|text| raw::parse(text).0.extends);
