@@ -35,7 +35,7 @@ pub const UNKNOWN: &str = "generic/unknown";
 /// Bytes of a mapping file; a longer one is left out.
 pub const FILE_BYTES_MAX: usize = 256 * 1024;
 /// Files in one chain of `extends`.
-pub const CHAIN_MAX: usize = 6;
+pub const CHAIN_MAX: usize = 8;
 /// Bytes of a compiled pattern; the `regex` crate refuses more.
 pub const PATTERN_BYTES_MAX: usize = 256 * 1024;
 /// Mapping files in a library; more are left out.
