@@ -27,8 +27,7 @@ pub use table::{Look, table};
 /// The readings as a `Devices` element, as it would stand in a batch: a scan has no site, no sequence and so no batch.
 /// With a line end behind it.
 pub fn xml(scan: &Scan) -> String {
-    let readings: Vec<Reading> = scan.devices.iter().map(|device| device.reading.clone()).collect();
-    meterpost_wire::xml::encode_devices(&readings) + "\n"
+    meterpost_wire::xml::encode_devices(scan.devices.iter().map(|device| &device.reading)) + "\n"
 }
 
 /// Everything that one scan found, in memory: at most a /16 of verdicts and its printers.

@@ -111,7 +111,9 @@ enum Verb {
         file: Option<PathBuf>,
     },
     /// Read now and print the XML that the next batch would carry, after the field policy; nothing is sent or kept
-    #[command(after_help = "Example: meterpost preview | less")]
+    ///
+    /// What takes several batches is one line for each of them.
+    #[command(after_help = "Example: meterpost preview | head -n 1 | xmllint --format - | less")]
     Preview,
     /// How the queue and its channels stand, and what to look at
     #[command(after_help = "Example: meterpost status")]

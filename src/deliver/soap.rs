@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::soap;
+use rustls::CertificateError;
 use ureq::{Agent, Timeout};
 use zeroize::Zeroizing;
 
@@ -72,7 +73,10 @@ impl Channel for Soap {
 /// What a request that got no answer means. Without a connection nothing was sent, and no item is to blame; after that
 /// nobody can tell, and the item may be.
 fn failure(error: &ureq::Error) -> SendError {
-    let reason = error.to_string();
+    let reason = match error {
+        ureq::Error::Io(error) => told(error),
+        other => other.to_string(),
+    };
     let is_channels = match error {
         ureq::Error::Timeout(at) => matches!(at, Timeout::Resolve | Timeout::Connect),
         ureq::Error::Io(error) => is_connecting(error),
@@ -86,8 +90,24 @@ fn failure(error: &ureq::Error) -> SendError {
     }
 }
 
+/// The system's words; of a certificate that nobody here vouches for what would be right.
+fn told(error: &io::Error) -> String {
+    match of_tls(error) {
+        // of another CA with the same name as one that is trusted it is the signature that is wrong
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            "its certificate is from no CA that is trusted here: the CA must be known to this system, or stand in the \
+             enrolment token (`meterpost-central site token NAME --ca FILE`)"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 fn is_connecting(error: &io::Error) -> bool {
-    let of_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
     let before_sending = matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused
@@ -96,5 +116,5 @@ fn is_connecting(error: &io::Error) -> bool {
             | io::ErrorKind::AddrNotAvailable
             | io::ErrorKind::PermissionDenied
     );
-    of_tls || before_sending
+    of_tls(error).is_some() || before_sending
 }

@@ -1,6 +1,7 @@
 //! Values that may not leave, found wherever they stand in a text.
 
 use meterpost_wire::Reading;
+use meterpost_wire::reading::Identity;
 
 use super::{Field, Policy, Rule};
 
@@ -47,7 +48,9 @@ impl Hidden {
             if let Some(tag) = &identity.asset_tag {
                 found.name(Field::AssetTag, &tag.value);
             }
-            found.name_if(Field::SystemName, &identity.system_name);
+            // many devices are named after their model until somebody names them: such a name tells nothing of a place
+            let own_name = |text: &Option<String>| text.clone().filter(|text| !is_model(identity, text));
+            found.name_if(Field::SystemName, &own_name(&identity.system_name));
             found.name_if(Field::Location, &identity.location);
             found.name_if(Field::Contact, &identity.contact);
         }
@@ -169,6 +172,16 @@ impl Collector<'_> {
             self.values.push(Value { text, instead: instead.clone(), edge });
         }
     }
+}
+
+/// Whether a name is the model, or the brand and the model, and no more. Not where the model was read from the name.
+fn is_model(identity: &Identity, name: &str) -> bool {
+    const SYS_NAME: &str = "1.3.6.1.2.1.1.5.0";
+    let Some(model) = &identity.model else { return false };
+    let vendor = identity.vendor.as_ref().map(|vendor| vendor.value.as_str()).unwrap_or_default();
+    let read_from_name = model.evidence.oid.as_ref().is_some_and(|oid| oid.split(' ').any(|oid| oid == SYS_NAME));
+    let both = format!("{vendor} {}", model.value);
+    !read_from_name && [model.value.as_str(), &both].iter().any(|own| own.eq_ignore_ascii_case(name.trim()))
 }
 
 /// A MAC as devices write it, and its last three octets, which host names are made of (`NPI8FA2C1`, `BRN…`).

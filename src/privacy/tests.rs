@@ -140,6 +140,25 @@ fn a_hidden_address_is_told_from_its_neighbours() {
 }
 
 #[test]
+fn a_device_that_is_named_after_its_model_keeps_its_model() {
+    let named = |name: &str, model_oid: &str| {
+        let mut reading = talkative();
+        let identity = reading.identity.as_mut().unwrap();
+        identity.system_name = Some(name.to_owned());
+        identity.model.as_mut().unwrap().evidence.oid = Some(model_oid.to_owned());
+        let mut policy = Policy::default();
+        policy.set("system_name", "drop").unwrap();
+        let identity = apply(reading, &policy, &hash).identity.unwrap();
+        assert_eq!(identity.system_name, None);
+        identity.model.unwrap().value
+    };
+    assert_eq!(named("laserbeam 500", "1.3.6.1.4.1.9999.1.0"), "LaserBeam 500");
+    assert_eq!(named("ACME LaserBeam 500", "1.3.6.1.4.1.9999.1.0"), "LaserBeam 500");
+    assert_eq!(named("LaserBeam 500", "1.3.6.1.2.1.1.5.0"), "[hidden]", "read from what is not to be sent");
+    assert_eq!(named("LaserBeam 500 of Erika", "1.3.6.1.4.1.9999.1.0"), "LaserBeam 500");
+}
+
+#[test]
 fn hidden_names_are_gone_with_their_first_label() {
     check_gone(&[("host_name", "drop"), ("asset_tag", "drop")], &["prt-2og-01", "INV-0815"]);
 }

@@ -393,6 +393,29 @@ fn units_are_the_files_of_the_examples() {
     }
 }
 
+/// systemd itself is the judge; a program that is not installed here is the only thing it may miss.
+#[cfg(target_os = "linux")]
+#[test]
+fn systemd_takes_the_units_as_they_are() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: `systemd-analyze` is not installed; `apt-get install systemd` has it");
+        assert!(std::env::var_os("CI").is_none(), "`systemd-analyze` is missing, and CI tests everything");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    for name in ["meterpost", "meterpost-central"] {
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.service"));
+        let unit = std::fs::read_to_string(unit).unwrap();
+        assert!(unit.contains(&format!("ExecStart=/usr/bin/{name} ")), "{unit}");
+        let here = home.path().join(format!("{name}.service"));
+        std::fs::write(&here, unit.replace(&format!("/usr/bin/{name}"), env!("CARGO_BIN_EXE_meterpost"))).unwrap();
+        let judged = Command::new("systemd-analyze").arg("verify").arg(&here).output().unwrap();
+        let said = String::from_utf8_lossy(&judged.stderr).into_owned();
+        let ours: Vec<&str> = said.lines().filter(|line| line.contains(name)).collect();
+        assert_eq!((ours, judged.status.success()), (Vec::new(), true), "{said}");
+    }
+}
+
 #[test]
 fn a_plan_sends_nothing_and_says_what_a_scan_would_take() {
     let home = tempfile::tempdir().unwrap();

@@ -70,10 +70,10 @@ pub fn assemble<D: AsRef<str>>(head: &Batch, devices: &[D]) -> String {
 }
 
 /// Writes a `Devices` document, what `scan --format xml` prints: a scan has no site, no sequence and so no batch.
-pub fn encode_devices(readings: &[Reading]) -> String {
+pub fn encode_devices<'r>(readings: impl IntoIterator<Item = &'r Reading>) -> String {
     let mut out = out::Out::document();
     out.element("Devices", &[("xmlns", NAMESPACE.into())], |out| {
-        readings.iter().for_each(|reading| encode::device(reading, out));
+        readings.into_iter().for_each(|reading| encode::device(reading, out));
     });
     out.into_text()
 }
