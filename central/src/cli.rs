@@ -47,22 +47,43 @@ pub struct Arguments {
 #[derive(Debug, Args)]
 struct Common {
     /// Configuration file [default: /etc/meterpost/central.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "METERPOST_CONFIG", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        value_name = "FILE",
+        env = "METERPOST_CONFIG",
+        hide_env_values = true
+    )]
     config: Option<PathBuf>,
     /// Where the store lies [default: /var/lib/meterpost-central]
-    #[arg(long, global = true, value_name = "DIR", env = "METERPOST_DATA_DIR", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        value_name = "DIR",
+        env = "METERPOST_DATA_DIR",
+        hide_env_values = true
+    )]
     data_dir: Option<PathBuf>,
     /// The machine key [default: machine.key beside the configuration]
-    #[arg(long, global = true, value_name = "FILE", env = "METERPOST_KEY_FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        value_name = "FILE",
+        env = "METERPOST_KEY_FILE",
+        hide_env_values = true
+    )]
     key_file: Option<PathBuf>,
     /// Only errors in the log
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Everywhere", conflicts_with = "verbose")]
     quiet: bool,
     /// More in the log; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = "Everywhere", action = clap::ArgAction::Count)]
     verbose: u8,
     /// How the log is written
-    #[arg(long, global = true, value_enum, default_value = "text")]
+    #[arg(long, global = true, help_heading = "Everywhere", value_enum, default_value = "text")]
     log_format: log::Format,
 }
 

@@ -29,6 +29,7 @@ pub(super) struct EnrolArguments {
 impl EnrolArguments {
     /// What the token says besides the keys.
     pub(super) fn checked(self, config: &Config) -> Result<Enrol, CommandError> {
+        let is_guess = self.central.is_none() && config.public_url.is_none();
         let own = || (config.public_url.is_some() || config.listen.ip().is_loopback()).then(|| config.base_url());
         let url = self.central.or_else(own).ok_or_else(|| {
             CommandError::Usage(
@@ -41,6 +42,12 @@ impl EnrolArguments {
                 "`--central`: found `{url}`: `https://central.example` would be right, or `http:` with a loopback address"
             ))
         })?;
+        if is_guess {
+            eprintln!(
+                "note: the token says `{central}`, where only this machine reaches this central: `--central URL`, or \
+                 `public_url` in the configuration, says another place"
+            );
+        }
         let ca_pem = self.ca.map(|path| {
             let wrong = |why: String| CommandError::Usage(format!("`--ca`: `{}`: {why}", path.display()));
             let pem = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;

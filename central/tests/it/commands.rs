@@ -579,6 +579,16 @@ fn of_two_first_starts_at_one_time_one_makes_the_administrator_and_its_password_
 }
 
 #[test]
+fn a_token_that_says_an_address_that_nobody_gave_is_told_of() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("central.toml"), "").expect("written");
+    check(dir.path(), &["site", "add", "North", "--central", "https://central.example"], 0, "");
+    check(dir.path(), &["site", "token", "North"], 0, "note: the token says `http://127.0.0.1:");
+    let told = run(dir.path(), &["site", "token", "North", "--central", "https://central.example"]);
+    assert_eq!(String::from_utf8_lossy(&told.stderr), "");
+}
+
+#[test]
 fn numbers_end_and_the_enrolment_token_says_so() {
     use meterpost_wire::batch::SEQUENCE_MAX;
     let dir = tempfile::tempdir().expect("a directory");
