@@ -80,21 +80,30 @@ def busy():
 
 
 def certificate(folder):
-    """A certificate for 127.0.0.1 of a size that is usual: an elliptic curve, signed by itself."""
-    chain, key = folder / "chain.pem", folder / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", chain],
-                   check=True, capture_output=True)
-    return chain, key
+    """The file of a CA, a chain of a certificate for 127.0.0.1 and the CA between, as public CAs have it, and its key."""
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    (folder / "ca.ext").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n")
+    (folder / "own.ext").write_text("basicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=root", "-keyout", "root.key", "-out", "root.pem")
+    for name, above, kind in [("between", "root", "ca"), ("own", "between", "own")]:
+        openssl("req", "-new", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{above}.pem", "-CAkey", f"{above}.key", "-CAcreateserial",
+                "-days", "2", "-extfile", f"{kind}.ext", "-out", f"{name}.pem")
+    chain = folder / "chain.pem"
+    chain.write_text((folder / "own.pem").read_text() + (folder / "between.pem").read_text())
+    return folder / "root.pem", chain, folder / "own.key"
 
 
 def relay(folder):
     """A mail server behind a counter."""
-    chain, key = certificate(folder)
+    ca, chain, key = certificate(folder)
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay)
     server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.tls.load_cert_chain(chain, key)
-    return Counter(served(server)), chain
+    return Counter(served(server)), ca
 
 
 class Central:
@@ -102,9 +111,9 @@ class Central:
 
     def __init__(self, program, folder):
         self.program, self.folder = program, folder
-        self.chain, key = certificate(folder)
+        self.ca, chain, key = certificate(folder)
         (folder / "central.toml").write_text("")
-        self.process = subprocess.Popen([program, *self.places(), "serve", "--listen", "127.0.0.1:0", "--tls-cert", self.chain,
+        self.process = subprocess.Popen([program, *self.places(), "serve", "--listen", "127.0.0.1:0", "--tls-cert", chain,
                                          "--tls-key", key], stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if found := re.search(r"listening on https://127\.0\.0\.1:(\d+)", line):
@@ -117,7 +126,7 @@ class Central:
 
     def token(self):
         url = f"https://127.0.0.1:{self.counter.port}"
-        added = subprocess.run([self.program, *self.places(), "site", "add", "bench", "--central", url, "--ca", self.chain],
+        added = subprocess.run([self.program, *self.places(), "site", "add", "bench", "--central", url, "--ca", self.ca],
                                check=True, capture_output=True, text=True)
         return added.stdout.strip()
 
