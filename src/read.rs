@@ -291,7 +291,11 @@ impl<'a, A: Agent> Asking<'a, A> {
     ) -> Result<(), Unanswered> {
         let indexes = |context: &str, column: &Oid| -> Vec<Index> {
             let cells = before.into_iter().flat_map(|before| before.column(context, column));
-            cells.filter(|(index, _)| !index.is_empty()).map(|(index, _)| Index::from_slice(index)).take(ROWS_MAX).collect()
+            cells
+                .filter(|(index, _)| !index.is_empty())
+                .map(|(index, _)| Index::from_slice(index))
+                .take(ROWS_MAX)
+                .collect()
         };
         let table = |walk| Table::new(walk, limits.bulk, |column| indexes(&walk.context, column));
         let mut tables: Vec<Table> = plan.walks.iter().map(table).collect();

@@ -314,7 +314,10 @@ mod tests {
         assert_eq!(answers.cell("", &[1, 3, 6, 1, 9], &[]), None);
         let all: Vec<Oid> = answers.iter().map(|(_, oid, _)| oid.clone()).collect();
         for known in &all {
-            assert_eq!(answers.get("", known), answers.iter().find(|(_, oid, _)| *oid == known).map(|(.., answer)| answer));
+            assert_eq!(
+                answers.get("", known),
+                answers.iter().find(|(_, oid, _)| *oid == known).map(|(.., answer)| answer)
+            );
             for near in [known.join(&[0]), Oid::new(&known.arcs()[1..])] {
                 assert_eq!(answers.get("", &near).is_some(), all.contains(&near));
             }

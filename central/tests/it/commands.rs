@@ -411,7 +411,10 @@ fn a_crowd_of_silent_connections_leaves_room_for_others() {
     // The program learns of each hang-up by reading: until it has, this address is still over its share.
     let patience = std::time::Instant::now();
     while send(served.address, "GET /login HTTP/1.1\r\nHost: central\r\n", b"").cookie(FORM).is_none() {
-        assert!(patience.elapsed() < std::time::Duration::from_secs(30), "the share of this address is never free again");
+        assert!(
+            patience.elapsed() < std::time::Duration::from_secs(30),
+            "the share of this address is never free again"
+        );
     }
     assert!(logged_in(&served, "/").contains("Fleet"));
     served.kill();
