@@ -13,7 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use crate::normalise::text;
 use crate::plan::{self, Answers, Plan};
 use crate::pmd::words::Words;
 use crate::pmd::{Choice, Library, Pmd, guard};
-use crate::snmp::{Absent, Agent, Answer, Limits, Oid, Unanswered, Value, VarBind};
+use crate::snmp::{Absent, Agent, Answer, Limits, Oid, Unanswered, Value, VarBind, context};
 use bulk::{Request, Want};
 use mapped::{Manner, mapped};
 pub use poll::Learned;
@@ -398,10 +398,14 @@ impl<'a, A: Agent> Asking<'a, A> {
 
     /// Exact objects, each with its context.
     async fn fetch<'b>(&mut self, wanted: impl IntoIterator<Item = (&'b str, Oid)>) -> Result<(), Unanswered> {
-        let mut by_context: BTreeMap<&str, Vec<Oid>> = BTreeMap::new();
-        for (context, oid) in wanted {
-            by_context.entry(context).or_default().push(oid);
+        let mut by_context: Vec<(&str, Vec<Oid>)> = Vec::new();
+        for (named, oid) in wanted {
+            match by_context.iter_mut().find(|(context, _)| context::same(context, named)) {
+                Some((_, oids)) => oids.push(oid),
+                None => by_context.push((named, vec![oid])),
+            }
         }
+        by_context.sort_by(|a, b| context::order(a.0, b.0));
         for (context, oids) in by_context {
             self.get(context, &oids).await?;
         }
@@ -410,17 +414,19 @@ impl<'a, A: Agent> Asking<'a, A> {
 
     /// Rows by GETNEXT, all tables in the same requests.
     async fn learn(&mut self, tables: &mut [Table<'_>]) -> Result<(), Unanswered> {
+        let mut contexts: Vec<&str> = tables.iter().map(|table| table.walk.context.as_str()).collect();
+        contexts.sort_by(|a, b| context::order(a, b));
+        contexts.dedup_by(|a, b| context::same(a, b));
         for _ in 0..ROUNDS_MAX {
-            let contexts: BTreeSet<String> = tables.iter().map(|table| table.walk.context.clone()).collect();
             let mut asked = false;
-            for context in contexts {
-                let of_context = |table: &&mut Table| table.walk.context == context;
+            for &context in &contexts {
+                let of_context = |table: &&mut Table| context::same(&table.walk.context, context);
                 let starts: Vec<Oid> = tables.iter_mut().filter(of_context).flat_map(|table| table.starts()).collect();
                 if starts.is_empty() {
                     continue;
                 }
                 asked = true;
-                let ends = self.get_next(&context, &starts).await?;
+                let ends = self.get_next(context, &starts).await?;
                 let mut told: Vec<(&Oid, &Found)> = starts.iter().zip(&ends).collect();
                 told.sort_by_key(|(start, _)| *start);
                 for table in tables.iter_mut().filter(of_context) {
@@ -463,7 +469,7 @@ impl<'a, A: Agent> Asking<'a, A> {
         for (n, found) in found.iter().enumerate() {
             let Some(start) = at.get_mut(request.start_of(n)) else { break };
             let found = Found::of(found);
-            for table in tables.iter_mut().filter(|table| table.walk.context == *context) {
+            for table in tables.iter_mut().filter(|table| context::same(&table.walk.context, context)) {
                 table.take(start, &found);
                 found.object().into_iter().for_each(|oid| table.pass(start, oid));
             }

@@ -3,6 +3,7 @@
 //! Reading only: GET, GETNEXT, GETBULK. Nothing here builds a SET.
 
 pub mod ber;
+pub mod context;
 pub mod credential;
 pub mod oid;
 pub mod patience;

@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::snmp::oid::{self, ARCS_MAX};
-use crate::snmp::{Absent, Answer, Oid, Value, recording};
+use crate::snmp::{self, Absent, Answer, Oid, Value, recording};
 
 /// Everything that a device said, by SNMPv3 context (empty: the default one) and OID.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Answers {
 
     /// What was said of the object whose OID is a column's with an index behind it, and that OID.
     pub fn cell(&self, context: &str, column: &[u32], index: &[u32]) -> Option<(&Oid, &Answer)> {
-        let objects = self.contexts.get(context)?;
+        let objects = self.objects(context)?;
         let mut room = [0; ARCS_MAX];
         let wanted = if index.is_empty() { column } else { oid::joined(column, index, &mut room) };
         find(objects, wanted)
@@ -56,9 +56,18 @@ impl Answers {
         objects[from..].iter().map_while(move |(oid, answer)| Some((oid.behind(column)?, answer)))
     }
 
+    /// The default context is the first of all, and asked for nearly always: see [`snmp::context`].
+    fn objects(&self, context: &str) -> Option<&Vec<(Oid, Answer)>> {
+        match self.contexts.first_key_value() {
+            Some((first, objects)) if first.is_empty() && context.is_empty() => Some(objects),
+            _ if context.is_empty() => None,
+            _ => self.contexts.get(context),
+        }
+    }
+
     /// Everything in a context, in walk order.
     pub fn within(&self, context: &str) -> &[(Oid, Answer)] {
-        self.contexts.get(context).map_or(&[], Vec::as_slice)
+        self.objects(context).map_or(&[], Vec::as_slice)
     }
 
     /// Everything, context by context.
@@ -237,7 +246,7 @@ impl<'a> Lines<'a> {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
-        if context != self.context {
+        if !snmp::context::same(context, self.context) {
             self.text.push('@');
             self.text.push_str(context);
             self.text.push('\n');

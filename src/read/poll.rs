@@ -13,7 +13,7 @@ use crate::identify::{self, Identity};
 use crate::normalise::Winner;
 use crate::plan::{self, Answers, Walk, answers};
 use crate::pmd::{Library, Pmd};
-use crate::snmp::{Absent, Agent, Oid, Unanswered, Value};
+use crate::snmp::{Absent, Agent, Oid, Unanswered, Value, context};
 
 /// After this long everything is read again, whatever the device says.
 const FULL_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -85,8 +85,8 @@ impl Learned {
                 }
             }
         }
-        changing.sort_unstable();
-        changing.dedup();
+        changing.sort_unstable_by(|a, b| context::order(a.0, b.0).then_with(|| a.1.cmp(b.1)));
+        changing.dedup_by(|a, b| a.1 == b.1 && context::same(a.0, b.0));
         let changing = changing.into_iter().map(|(context, oid)| (context.to_owned(), oid.clone())).collect();
         proofs[PROOFS.len() - 1].truncate(1); // the key is made of the first MAC alone
         Self {

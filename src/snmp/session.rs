@@ -32,7 +32,7 @@ pub use words::Denial;
 use words::ours;
 
 use super::transport::{ATTEMPTS, Link};
-use super::{Absent, Agent, Limits, Oid, Traffic, Unanswered, VarBind};
+use super::{Absent, Agent, Limits, Oid, Traffic, Unanswered, VarBind, context};
 
 /// Objects that may fail to answer before the whole device counts as silent.
 const NO_ANSWER_MAX: usize = 32;
@@ -158,7 +158,7 @@ impl Session {
         }
         let context = if context.is_empty() { self.default_context.clone() } else { context.to_owned() };
         let context = context.as_str();
-        if self.scopes.iter().any(|scope| scope.context == context && scope.dead) {
+        if self.scopes.iter().any(|scope| context::same(&scope.context, context) && scope.dead) {
             return Ok(oids.iter().map(|oid| absent(oid, Absent::NoAnswer)).collect());
         }
         for (answer, oid) in answers.iter_mut().zip(oids) {
@@ -304,7 +304,7 @@ impl Session {
         if !self.alive {
             return Err(Unanswered::Silent);
         }
-        let known = self.scopes.iter().any(|scope| scope.context == context && scope.answered);
+        let known = self.scopes.iter().any(|scope| context::same(&scope.context, context) && scope.answered);
         let ask_in = if known { context.to_owned() } else { self.default_context.clone() };
         let sys_object_id = Oid::new(&[1, 3, 6, 1, 2, 1, 1, 2, 0]);
         if let Outcome::Nothing = self.request(Kind::Get, &ask_in, &[&sys_object_id], false).await? {
@@ -313,7 +313,10 @@ impl Session {
         if ask_in == context {
             return Ok(true);
         }
-        self.scopes.iter_mut().filter(|scope| scope.context == context).for_each(|scope| scope.dead = true);
+        self.scopes
+            .iter_mut()
+            .filter(|scope| context::same(&scope.context, context))
+            .for_each(|scope| scope.dead = true);
         Ok(false)
     }
 

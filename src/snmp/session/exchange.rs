@@ -10,7 +10,7 @@ use async_snmp::{Auth, Client, ClientBuilder, Error, ErrorStatus, Retry};
 use super::words::{Denial, denial, is_unknown_context, is_unreachable, ours};
 use super::{Kind, Session, absent};
 use crate::snmp::transport::{ATTEMPTS, Link};
-use crate::snmp::{Absent, Oid, Unanswered, VarBind};
+use crate::snmp::{Absent, Oid, Unanswered, VarBind, context};
 
 /// Transmissions of a part of a request that went unanswered: losing both by chance costs a further halving, no object.
 const ATTEMPTS_ISOLATING: u32 = 2;
@@ -148,14 +148,20 @@ impl Session {
         }
         let is_new = before != engine(&self.engines, self.peer());
         // Clients of other contexts hold the old engine.
-        self.scopes.iter_mut().filter(|scope| scope.context != context).for_each(|scope| scope.client = None);
+        self.scopes
+            .iter_mut()
+            .filter(|scope| !context::same(&scope.context, context))
+            .for_each(|scope| scope.client = None);
         Ok(is_new)
     }
 
     /// An answer came, in this context.
     pub(super) fn heard(&mut self, context: &str) {
         (self.alive, self.answered) = (true, true);
-        self.scopes.iter_mut().filter(|scope| scope.context == context).for_each(|scope| scope.answered = true);
+        self.scopes
+            .iter_mut()
+            .filter(|scope| context::same(&scope.context, context))
+            .for_each(|scope| scope.answered = true);
     }
 
     pub(super) fn deny(&mut self, denial: Denial) -> Unanswered {
@@ -165,7 +171,7 @@ impl Session {
 
     pub(super) fn client(&mut self, context: &str) -> Result<Client<Link>, Unanswered> {
         if let Some(client) =
-            self.scopes.iter().find_map(|scope| scope.client.clone().filter(|_| scope.context == context))
+            self.scopes.iter().find_map(|scope| scope.client.clone().filter(|_| context::same(&scope.context, context)))
         {
             return Ok(client);
         }
@@ -195,7 +201,7 @@ impl Session {
         let Ok(client) = builder.build_with_transport(self.link.clone()) else {
             return Err(self.deny(Denial::Unusable));
         };
-        match self.scopes.iter_mut().find(|scope| scope.context == context) {
+        match self.scopes.iter_mut().find(|scope| context::same(&scope.context, context)) {
             Some(scope) => scope.client = Some(client.clone()),
             None => self.scopes.push(Scope {
                 context: context.to_owned(),
