@@ -80,7 +80,7 @@ impl From<Malformed> for BadBatch {
 pub fn decode(xml: &[u8]) -> Result<Decoded, BadBatch> {
     let xml = str::from_utf8(xml)
         .map_err(|error| BadBatch::NotParsed(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
-    let mut fields = Fields::new(Cursor::new(xml, &[NAMESPACE], Instructions::Ignored));
+    let mut fields = Fields::new(Cursor::new(xml, &[NAMESPACE, HEALTH_NAMESPACE], Instructions::Ignored));
     let root = fields.root()?;
     if root.name_in(NAMESPACE) != Some("Batch") {
         return Err(BadBatch::OtherRoot(format!("the root is not `Batch` of `{NAMESPACE}`")));
