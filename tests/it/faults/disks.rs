@@ -115,8 +115,8 @@ pub fn full_at_the_central() -> Vec<Row> {
     for _ in 0..3 {
         bed.seal(3);
         disk.fill();
-        let sent = bed.said(&["outbox", "send"]);
-        assert_ne!(sent.code, 0, "{sent:?}");
+        // refused, or taken into room that the store's log already has: what is acknowledged must be there afterwards
+        bed.said(&["outbox", "send"]);
         disk.clear();
         bed.note();
         runs += 1;
