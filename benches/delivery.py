@@ -1,46 +1,15 @@
 """What stands at the other end of a collector in the measurements: a central and a mail server behind a counter of bytes."""
 
-import http.server
+import pathlib
 import re
 import socket
-import socketserver
 import ssl
 import subprocess
+import sys
 import threading
 
-
-class Busy(http.server.BaseHTTPRequestHandler):
-    """A central that takes nothing now."""
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(503)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-class Relay(socketserver.StreamRequestHandler):
-    """A mail server of few words, with TLS from the first byte."""
-
-    def setup(self):
-        self.request = self.server.tls.wrap_socket(self.request, server_side=True)
-        super().setup()
-
-    def handle(self):
-        self.say("220 relay.example")
-        while line := self.rfile.readline().decode().strip():
-            word = line.split()[0].upper()
-            self.say({"EHLO": "250 relay.example", "DATA": "354 go on", "QUIT": "221 bye"}.get(word, "250 fine"))
-            if word == "DATA":
-                while self.rfile.readline() != b".\r\n":
-                    pass
-                self.say("250 taken")
-
-    def say(self, text):
-        self.wfile.write(f"{text}\r\n".encode())
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/interop"))
+import listeners
 
 
 class Counter:
@@ -69,16 +38,6 @@ class Counter:
             pass  # the other side has ended it
 
 
-def served(server):
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server.server_address[1]
-
-
-def busy():
-    """Its port."""
-    return served(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy))
-
-
 def certificate(folder):
     """The file of a CA, a chain of a certificate for 127.0.0.1 and the CA between, as public CAs have it, and its key."""
     def openssl(*words):
@@ -100,10 +59,10 @@ def certificate(folder):
 def relay(folder):
     """A mail server behind a counter."""
     ca, chain, key = certificate(folder)
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay)
-    server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.tls.load_cert_chain(chain, key)
-    return Counter(served(server)), ca
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(chain, key)
+    port, _ = listeners.relay(tls)
+    return Counter(port), ca
 
 
 class Central:

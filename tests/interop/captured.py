@@ -3,62 +3,20 @@
 import base64
 import email
 import email.policy
-import http.server
 import json
 import os
 import pathlib
-import socketserver
 import subprocess
 import sys
-import threading
 import uuid
 import xml.etree.ElementTree
 
+import listeners
 from jwcrypto import jwe, jwk
 
 meterpost, work, net, port = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3], sys.argv[4]
-bodies, messages = [], []
-
-
-class Central(http.server.BaseHTTPRequestHandler):
-    """Takes the request and is busy."""
-
-    def do_POST(self):
-        bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(503)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-class Relay(socketserver.StreamRequestHandler):
-    """A mail server of few words."""
-
-    def handle(self):
-        self.say("220 relay.example")
-        while line := self.rfile.readline().decode().strip():
-            word = line.split()[0].upper()
-            self.say({"EHLO": "250 relay.example", "DATA": "354 go on", "QUIT": "221 bye"}.get(word, "250 fine"))
-            if word == "DATA":
-                message = b""
-                while (text := self.rfile.readline()) != b".\r\n":
-                    message += text.removeprefix(b".") if text.startswith(b"..") else text
-                messages.append(message)
-                self.say("250 taken")
-
-    def say(self, text):
-        self.wfile.write(f"{text}\r\n".encode())
-
-
-def served(server):
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server.server_address[1]
-
-
-central = served(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Central))
-relay = served(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay))
+central, bodies = listeners.central()
+relay, messages = listeners.relay()
 (work / "etc").mkdir()
 (work / "etc/meterpost.toml").write_text(f"""
 [[sweep]]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use meterpost::store::FILE;
 
@@ -72,16 +73,20 @@ fn flipped(seed: u64) -> Row {
     bed.row(format!("seed {seed}"), 1)
 }
 
+/// Puts a data directory on a file system of its own, with a link where it was.
+fn move_to(disk: &Disk, data: &Path) {
+    let on_disk = disk.path("data");
+    copy(data, &on_disk);
+    fs::remove_dir_all(data).unwrap();
+    std::os::unix::fs::symlink(&on_disk, data).unwrap();
+    fs::set_permissions(&on_disk, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
 /// The data directory on a file system of its own, in memory, which is filled to the last byte.
 pub fn full_at_the_site() -> Vec<Row> {
     let Some(disk) = Disk::mount() else { return Vec::new() };
     let bed = Bed::new();
-    let data = bed.home.path().join("data");
-    let on_disk = disk.path("data");
-    copy(&data, &on_disk);
-    fs::remove_dir_all(&data).unwrap();
-    std::os::unix::fs::symlink(&on_disk, &data).unwrap();
-    fs::set_permissions(&on_disk, fs::Permissions::from_mode(0o700)).unwrap();
+    move_to(&disk, &bed.home.path().join("data"));
     bed.seal(3);
     let mut runs = 0;
     for _ in 0..3 {
@@ -105,11 +110,7 @@ pub fn full_at_the_central() -> Vec<Row> {
     let Some(disk) = Disk::mount() else { return Vec::new() };
     let mut bed = Bed::new();
     bed.central = None;
-    let (data, on_disk) = (bed.office.path().join("data"), disk.path("data"));
-    copy(&data, &on_disk);
-    fs::remove_dir_all(&data).unwrap();
-    std::os::unix::fs::symlink(&on_disk, &data).unwrap();
-    fs::set_permissions(&on_disk, fs::Permissions::from_mode(0o700)).unwrap();
+    move_to(&disk, &bed.office.path().join("data"));
     bed.serve();
     let mut runs = 0;
     for _ in 0..3 {
