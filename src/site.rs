@@ -124,7 +124,12 @@ impl Site {
     /// Opens the data directory, which is made at first use. Rows that are sealed under a machine key which is missing or
     /// another one: refused, with a text that names the file.
     pub fn open(paths: &Paths) -> Result<Self, SiteError> {
-        Self::with_store(open_or_salvage(&paths.data_dir)?, &paths.key_file)
+        Self::with_store(open_or_salvage(&paths.data_dir, Store::open)?, &paths.key_file)
+    }
+
+    /// The same for a command that looks into the queue, or a pass of a daemon that checked it when it started.
+    pub fn open_for_a_look(paths: &Paths) -> Result<Self, SiteError> {
+        Self::with_store(open_or_salvage(&paths.data_dir, Store::open_for_a_look)?, &paths.key_file)
     }
 
     /// The same with a store that is open already.
@@ -148,7 +153,7 @@ impl Site {
     pub fn enroll(paths: &Paths, token: &str, now: Timestamp) -> Result<(Self, Taken), SiteError> {
         let token = Enrolment::parse(token).map_err(EnrollError::from)?;
         refuse_key_beside_the_data(&paths.key_file, &paths.data_dir)?;
-        let store = open_or_salvage(&paths.data_dir)?;
+        let store = open_or_salvage(&paths.data_dir, Store::open)?;
         let sealed = store.read(|tx| tx.has_sealed_rows())?;
         let (keyring, lost) = match Keyring::read(&paths.key_file)? {
             Some(keyring) if sealed && store.read(|tx| enroll::enrolled(tx, &keyring))?.is_none() => {
@@ -327,8 +332,10 @@ impl Site {
     /// What the central signed about an item, a receipt or a refusal: its claims as JSON, proven once more. `None` when
     /// there is neither.
     pub fn receipt(&self, sequence: u64) -> Result<Option<String>, SiteError> {
-        let item = self.store.read(|tx| outbox::item(tx, sequence))?;
-        let Some(jws) = item.receipt else { return Ok(None) };
+        let (item, receipt) = self
+            .store
+            .read(|tx| Ok::<_, OutboxError>((outbox::item(tx, sequence)?, outbox::receipt(tx, sequence)?)))?;
+        let Some(jws) = receipt else { return Ok(None) };
         let keys = self.keys()?;
         let submitted = Submitted { site: keys.site(), batch_id: &item.id, sequence, sha256: &item.sha256 };
         let proven = keys.receipt_keys(item.epoch).iter().find_map(|key| {
@@ -418,8 +425,11 @@ impl Site {
 }
 
 /// The store; one that is damaged is moved aside and what can be read of it is saved, unless another run has it open.
-fn open_or_salvage(directory: &Path) -> Result<Store, StoreError> {
-    let damaged = match Store::open_at(directory, clock::now()) {
+fn open_or_salvage(
+    directory: &Path,
+    open: impl FnOnce(&Path) -> Result<Store, StoreError>,
+) -> Result<Store, StoreError> {
+    let damaged = match open(directory) {
         Err(StoreError::Damaged(how)) => how,
         opened => return opened,
     };

@@ -7,9 +7,9 @@
 //!   works on numbers that the other one is changing.
 //! - On a full disk the ballast is given up and the write done again; without one it fails whole with
 //!   [`StoreError::Full`]. Nothing that was stored is lost.
-//! - A file that fails `quick_check` at start (one of more than 16 MiB at the first start of a day, and after any sign of
-//!   damage: the check reads all of it) is left as it is and refused; [`salvage`] moves it aside and saves what can be
-//!   read, which `site` does when nobody else has it open.
+//! - A file that fails `quick_check` when a run starts is left as it is and refused; [`salvage`] moves it aside and saves
+//!   what can be read, which `site` does when nobody else has it open. The check reads all of the file: of one that has more than
+//!   16 MiB a command that looks into the queue spares it, unless somebody met damage.
 //!
 //! # What is assumed
 //! A local disk that keeps what it has synced, and a file system with working locks: known network file systems are
@@ -28,7 +28,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior};
 
 /// Name of the file in the data directory; `-wal` and `-shm` lie beside it and belong to it.
@@ -37,23 +36,21 @@ pub const FILE: &str = "meterpost.db";
 /// `mpst`, so that `file` and we ourselves know whose database this is.
 const APPLICATION_ID: i32 = 0x6d70_7374;
 
-/// A file that is larger is not checked at every start.
-const CHECKED_EACH_TIME: u64 = 16 << 20;
+/// A larger file is checked when a run starts, and not for a look.
+const CHECKED_FOR_A_LOOK: u64 = 16 << 20;
 
-/// Name of the file that was written when a large store had passed its check.
-const CHECKED_FILE: &str = "store.checked";
-
-/// For so many seconds.
-const CHECKED_FOR_S: i64 = 86_400;
+/// Name of the file that is there from the moment when somebody met damage until a check finds none.
+const DOUBT_FILE: &str = "store.doubt";
 
 /// How long a write waits for another process's write.
 const BUSY: Duration = Duration::from_secs(10);
 
 /// Each step brings the file from `user_version` n to n + 1. Added, never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("store/0001_first.sql"),
     include_str!("store/0002_rows_in_order.sql"),
     include_str!("store/0003_sendings.sql"),
+    include_str!("store/0004_looks.sql"),
 ];
 
 /// File systems whose locks or shared memory do not carry WAL.
@@ -85,7 +82,7 @@ pub enum StoreError {
     Full,
     /// Stop: the file is broken. It was not touched.
     #[error(
-        "`{FILE}` is damaged ({0}); it was not touched, because another run has it open: end that one, and what can be read is saved"
+        "`{FILE}` is damaged ({0}); it was not touched: the next command saves what can be read, once no other run has it open"
     )]
     Damaged(String),
     /// Stop: the place or the file is not for us. The text says what was found and what would be right.
@@ -124,21 +121,21 @@ impl Store {
     /// Opens or makes the file in `directory`, which is made too (0700, the file 0600), brings its tables up to date and
     /// checks its structure.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        Self::open_with(directory, None, true)
+        let store = Self::open_with(directory, None, true)?;
+        // where it cannot be removed the next look checks again
+        let _ = fs::remove_file(directory.join(DOUBT_FILE));
+        Ok(store)
     }
 
-    /// The same without the check when a large file passed it within the day: 10,000 batches are 130 MB, and a command that
+    /// The same without the check when the file is large and nobody doubts it: 10,000 batches are 130 MB, and a command that
     /// lists them would take longer over the check than over everything else.
-    pub fn open_at(directory: &Path, now: Timestamp) -> Result<Self, StoreError> {
-        if checked_lately(directory, now) {
-            return Self::open_with(directory, None, false);
+    pub fn open_for_a_look(directory: &Path) -> Result<Self, StoreError> {
+        let large = size(directory).is_some_and(|bytes| bytes > CHECKED_FOR_A_LOOK);
+        if large && !directory.join(DOUBT_FILE).exists() {
+            Self::open_with(directory, None, false)
+        } else {
+            Self::open(directory)
         }
-        let store = Self::open(directory)?;
-        if size(directory).is_some_and(|bytes| bytes > CHECKED_EACH_TIME) {
-            // where it cannot be written the next start checks again
-            let _ = fs::write(directory.join(CHECKED_FILE), "the store was whole when this was written\n");
-        }
-        Ok(store)
     }
 
     /// The same with a limit on the file's size in pages of 4 KiB; at the limit a write fails as on a full disk.
@@ -211,8 +208,8 @@ impl Store {
             Ok(done)
         });
         if met.damage.get() {
-            // the next start looks at all of it
-            let _ = fs::remove_file(self.directory.join(CHECKED_FILE));
+            // whoever opens it next looks at all of it; where this cannot be written the next run does
+            let _ = fs::write(self.directory.join(DOUBT_FILE), "damage was met; the next check removes this file\n");
         }
         done
     }
@@ -467,14 +464,6 @@ fn refuse_network_file_system(directory: &Path) -> Result<(), StoreError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether a large file passed its check within the day before `now`.
-fn checked_lately(directory: &Path, now: Timestamp) -> bool {
-    let written = fs::metadata(directory.join(CHECKED_FILE)).and_then(|found| found.modified());
-    let passed = written.ok().and_then(|at| Timestamp::try_from(at).ok());
-    // one from the future was written while the clock was wrong
-    passed.is_some_and(|at| (0..CHECKED_FOR_S).contains(&(now.as_second() - at.as_second())))
 }
 
 /// Bytes of the file with its log; `None` when the system does not say.

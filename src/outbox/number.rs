@@ -110,9 +110,8 @@ fn named_missing(tx: &Tx<'_>, from: u64, to: u64, now: Timestamp) -> Result<(), 
         return Ok(());
     }
     let range = [sql(from), sql(to)];
-    let here = tx.rows("SELECT seq, state FROM batch WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq", range, |row| {
-        Ok((number(row, 0)?, State::parse(&row.get::<_, String>(1)?)))
-    })?;
+    let here = "SELECT seq, state FROM batch INDEXED BY batch_look WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq";
+    let here = tx.rows(here, range, |row| Ok((number(row, 0)?, State::parse(&row.get::<_, String>(1)?))))?;
     for &(sequence, state) in &here {
         // what waits will come by itself, what is set aside is a person's affair
         if matches!(state, State::HandedOver | State::Delivered) {

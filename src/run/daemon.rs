@@ -48,7 +48,7 @@ pub fn run(run: Run, invocation: &Invocation) -> Result<Exit, Failure> {
             .hint("`meterpost config example` shows one"));
     }
     // what is wrong with the site now is told now, not in the night
-    let site = once::open(&invocation.places)?;
+    let site = once::start(&invocation.places)?;
     let halves = [(run.read, Half::GatheringDaemon), (run.deliver, Half::DeliveringDaemon)];
     let locks: Result<Vec<_>, _> =
         halves.iter().filter(|(asked, _)| *asked).map(|(_, half)| site.lock(*half)).collect();

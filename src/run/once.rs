@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exit, Failure> {
     let places = &invocation.places;
     let config = configuration(&places.config)?;
-    let site = open(places)?;
+    let site = start(places)?;
     let now = clock::now();
     let read = run.read && (!run.due || is_due(&site, LAST_READ, config.read.as_ref(), now)?);
     // batches that wait are due at any time, unless a schedule says when
@@ -73,7 +73,15 @@ pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
 
 /// The site with what has been kept long enough taken out of its queue, and with room kept for bad days.
 pub fn open(places: &Places) -> Result<Arc<Site>, Failure> {
-    let mut site = queue::site(places)?;
+    tidied(queue::site(places)?)
+}
+
+/// The same at the start of a run: the whole store is checked.
+pub fn start(places: &Places) -> Result<Arc<Site>, Failure> {
+    tidied(queue::site_checked(places)?)
+}
+
+fn tidied(mut site: Site) -> Result<Arc<Site>, Failure> {
     site.expire(clock::now()).map_err(failed)?;
     site.keep_ballast(clock::now()).map_err(failed)?;
     Ok(Arc::new(site))

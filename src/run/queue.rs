@@ -16,19 +16,29 @@ use crate::config::{Config, Places};
 use crate::open;
 use crate::outbox::age::{STEPS, ages};
 use crate::outbox::{Item, Rest, State};
-use crate::site::{Paths, Site};
+use crate::site::{Paths, Site, SiteError};
 use crate::store;
 
 /// A token in a file or on standard input is at most this long.
 const TOKEN_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
-/// The site of the data directory, which must be there: only `enroll` makes one.
+/// The site of the data directory, for a command that looks into its queue.
 pub fn site(places: &Places) -> Result<Site, Failure> {
+    opened(places, Site::open_for_a_look)
+}
+
+/// The same for a run that starts: the whole store is checked.
+pub fn site_checked(places: &Places) -> Result<Site, Failure> {
+    opened(places, Site::open)
+}
+
+/// The directory must be there: only `enroll` makes one.
+fn opened(places: &Places, open: impl FnOnce(&Paths) -> Result<Site, SiteError>) -> Result<Site, Failure> {
     if !places.data.join(store::FILE).exists() {
         return Err(Failure::usage(format!("the data directory `{}` belongs to no site", places.data.display()))
             .hint("take the central's token with `meterpost enroll`, or name another directory with `--data-dir`"));
     }
-    Site::open(&paths(places)).map_err(failed)
+    open(&paths(places)).map_err(failed)
 }
 
 fn paths(places: &Places) -> Paths {

@@ -32,7 +32,6 @@ pub fn salvage(directory: &Path, name: &str) -> Result<(Store, usize), StoreErro
     let aside = directory.join(name);
     fs::create_dir(&aside).map_err(failed)?;
     // the log last: as long as the file is in its place, the log belongs to it
-    let _ = fs::remove_file(directory.join(super::CHECKED_FILE));
     for suffix in ["", "-shm", "-wal"] {
         let file = format!("{FILE}{suffix}");
         match fs::rename(directory.join(&file), aside.join(&file)) {

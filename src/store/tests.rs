@@ -32,7 +32,7 @@ fn every_connection_is_set_to_keep_what_it_commits() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let connection = store.connection.lock().unwrap();
-    for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("auto_vacuum", 2), ("user_version", 3)] {
+    for (pragma, value) in [("synchronous", 2), ("foreign_keys", 1), ("auto_vacuum", 2), ("user_version", 4)] {
         let found: i64 = connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap();
         assert_eq!(found, value, "{pragma}");
     }
@@ -51,7 +51,7 @@ fn another_programs_database_and_a_newer_one_are_refused() {
     let message = Store::open(dir.path()).unwrap_err().to_string();
     assert_eq!(
         message,
-        "`meterpost.db` was written by a newer meterpost (tables 99, this program knows 3); update the program"
+        "`meterpost.db` was written by a newer meterpost (tables 99, this program knows 4); update the program"
     );
 }
 
