@@ -57,8 +57,8 @@ fn state(dice: &mut Dice) -> LevelState {
     *dice.one(&[LevelState::Known, LevelState::SomeRemaining, LevelState::Unknown, LevelState::Unrestricted])
 }
 
-/// A capacity that is there has a state: when nothing else is said, it is known.
-fn capacity(dice: &mut Dice) -> (Option<u64>, Option<LevelState>) {
+/// A capacity or level that is there has a state: when nothing else is said, it is known.
+fn measured(dice: &mut Dice) -> (Option<u64>, Option<LevelState>) {
     match dice.maybe(number) {
         None => (None, dice.maybe(state)),
         value => (value, Some(state(dice))),
@@ -83,7 +83,8 @@ fn counter(dice: &mut Dice) -> (CounterKey, Count) {
 }
 
 fn supply(dice: &mut Dice) -> Supply {
-    let (max_capacity, max_capacity_state) = capacity(dice);
+    let (max_capacity, max_capacity_state) = measured(dice);
+    let (level, level_state) = measured(dice);
     Supply {
         index: small(dice),
         marker_index: dice.maybe(small),
@@ -95,8 +96,8 @@ fn supply(dice: &mut Dice) -> Supply {
         unit: dice.maybe(coded),
         max_capacity,
         max_capacity_state,
-        level: dice.maybe(number),
-        level_state: dice.maybe(state),
+        level,
+        level_state,
         percent: dice.maybe(|dice| dice.below(101) as u8),
         serial_number: dice.maybe(text),
         part_number: dice.maybe(text),
@@ -108,14 +109,15 @@ fn supply(dice: &mut Dice) -> Supply {
 }
 
 fn tray(dice: &mut Dice) -> Tray {
-    let (max_capacity, max_capacity_state) = capacity(dice);
+    let (max_capacity, max_capacity_state) = measured(dice);
+    let (level, level_state) = measured(dice);
     Tray {
         index: small(dice),
         name: dice.maybe(text),
         max_capacity,
         max_capacity_state,
-        level: dice.maybe(number),
-        level_state: dice.maybe(state),
+        level,
+        level_state,
     }
 }
 

@@ -214,7 +214,8 @@ fn supply(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Supply>, 
             _ => fields.unknown()?,
         }
     }
-    read.max_capacity_state = capacity_state(read.max_capacity, read.max_capacity_state);
+    read.max_capacity_state = level_state(read.max_capacity, read.max_capacity_state);
+    read.level_state = level_state(read.level, read.level_state);
     read.marker_index = fields.number_attribute(element, "markerIndex");
     Ok(index(element, fields).map(|index| Supply { index, ..read }))
 }
@@ -239,12 +240,13 @@ fn tray(element: &Element, fields: &mut Fields<'_>) -> Result<Option<Tray>, Malf
             _ => fields.unknown()?,
         }
     }
-    read.max_capacity_state = capacity_state(read.max_capacity, read.max_capacity_state);
+    read.max_capacity_state = level_state(read.max_capacity, read.max_capacity_state);
+    read.level_state = level_state(read.level, read.level_state);
     Ok(index(element, fields).map(|index| Tray { index, ..read }))
 }
 
-/// A capacity that is there is known, unless it is said otherwise.
-fn capacity_state(value: Option<u64>, said: Option<LevelState>) -> Option<LevelState> {
+/// A number that is there is known, unless it is said otherwise.
+fn level_state(value: Option<u64>, said: Option<LevelState>) -> Option<LevelState> {
     said.or_else(|| value.map(|_| LevelState::Known))
 }
 

@@ -177,14 +177,12 @@ fn count(element: &str, name: Option<&str>, count: &Count, own: OwnPmd<'_>, out:
     out.leaf(element, &attributes, &count.value.to_string(), SHORT);
 }
 
+/// A number that is there is a known one: saying so each time would cost a large MFP 1.8 kB, and a batch two devices of 19.
 fn level(name: &str, value: Option<u64>, state: Option<LevelState>, out: &mut Out) {
     out.value(name, value);
-    out.value(&format!("{name}Basis"), state.map(level_basis));
-}
-
-/// A capacity that is there is a known one: saying so would cost a large MFP 1 kB, and a batch one device of 19.
-fn capacity(name: &str, value: Option<u64>, state: Option<LevelState>, out: &mut Out) {
-    level(name, value, state.filter(|state| value.is_none() || *state != LevelState::Known), out);
+    if let Some(state) = state.filter(|state| value.is_none() || *state != LevelState::Known) {
+        out.value(&format!("{name}Basis"), Some(level_basis(state)));
+    }
 }
 
 fn supply(supply: &Supply, own: OwnPmd<'_>, out: &mut Out) {
@@ -198,7 +196,7 @@ fn supply(supply: &Supply, own: OwnPmd<'_>, out: &mut Out) {
         out.text("MarkerColorantName", supply.colorant.as_deref(), SHORT);
         coded("MarkerColorantRole", supply.colorant_role.as_ref(), out);
         coded("MarkerSupplyCapacityUnit", supply.unit.as_ref(), out);
-        capacity("MarkerSupplyMaxCapacity", supply.max_capacity, supply.max_capacity_state, out);
+        level("MarkerSupplyMaxCapacity", supply.max_capacity, supply.max_capacity_state, out);
         level("MarkerSupplyCurrentLevel", supply.level, supply.level_state, out);
         out.value("RemainingPercent", supply.percent);
         out.text("SupplySerialNumber", supply.serial_number.as_deref(), SHORT);
@@ -216,7 +214,7 @@ fn supply(supply: &Supply, own: OwnPmd<'_>, out: &mut Out) {
 fn tray(element: &str, tray: &Tray, out: &mut Out) {
     out.element(element, &[("index", tray.index.to_string().into())], |out| {
         out.text("Name", tray.name.as_deref(), SHORT);
-        capacity("MaxCapacity", tray.max_capacity, tray.max_capacity_state, out);
+        level("MaxCapacity", tray.max_capacity, tray.max_capacity_state, out);
         level("Level", tray.level, tray.level_state, out);
     });
 }
