@@ -16,11 +16,12 @@ use std::time::Duration;
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 
-pub use arguments::{Format, LogFormat, Unit};
+pub use arguments::{Format, LogFormat};
 pub use packs::Packs;
 pub use pmd::{ListFormat, Pmd, Record, Why};
 
 use crate::config::Places;
+use crate::install::Unit;
 use crate::snmp::Credential;
 
 /// What a person or a scheduler asked for.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::normalise::datum::pair;
+use crate::device_id::pair;
 use crate::normalise::text;
 use crate::plan::Answers;
 use crate::pmd::words::Words;

@@ -3,7 +3,16 @@
 //! The texts are the files of `examples/`, compiled in, so that what is printed and what is shipped cannot differ. The
 //! lock, the time budget and the exit codes make it safe that a scheduler starts the program while it still runs.
 
-use crate::cli::Unit;
+/// What a scheduler is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Unit {
+    /// A service that stays and keeps the schedule
+    Systemd,
+    /// A line for /etc/cron.d
+    Cron,
+    /// A task for the Windows Task Scheduler
+    WindowsTask,
+}
 
 /// The text for a scheduler.
 pub fn unit(unit: Unit) -> &'static str {

@@ -16,6 +16,7 @@ pub mod keyring;
 pub mod schedule;
 // gathering
 pub mod author;
+pub mod device_id;
 pub mod gather;
 pub mod identify;
 pub mod normalise;

@@ -37,6 +37,7 @@ use crate::pmd::{GENERIC, Pmd, UNKNOWN};
 use crate::snmp::Oid;
 pub use datum::{Datum, Lost};
 use eval::{Evaluator, Kind, Won, kind_of};
+use text::folded;
 pub use trace::{Fate, Trace, Tracing, Tried, Winner};
 
 /// Gaps in one reading; more are left out.
@@ -362,8 +363,4 @@ fn gap(eval: &Evaluator<'_>, field: &str, gaps: &mut Vec<Gap>) {
         Some(Lost::PassedOver(_)) | None => return,
     };
     gaps.push(Gap { field: field.to_owned(), reason, detail });
-}
-
-fn folded(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

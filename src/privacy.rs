@@ -14,7 +14,7 @@ mod hidden;
 use meterpost_wire::Reading;
 use meterpost_wire::reading::{Gap, GapReason, Identity, Network, Supply, Text};
 
-use crate::normalise::datum::SERIAL_KEYS;
+use crate::device_id::SERIAL_KEYS;
 use hidden::Hidden;
 
 /// The field of a gap that says why there is no serial number.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{Datelike, NaiveDate, Timelike};
 use jiff::civil::DateTime;
@@ -17,6 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 pub const JITTER_SECONDS_MAX: u32 = 300;
 
 const MINUTES_OF_A_DAY: u32 = 24 * 60;
+
+/// So long after an instant; the instant itself where no calendar reaches.
+pub fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(now)
+}
 
 /// A schedule in a zone, with the site's own fixed delay.
 #[derive(Clone, Debug)]

@@ -1,12 +1,18 @@
-//! The only reader of time and of random bytes. Everything else is told.
+//! The only reader of time, of the zone it is told in, and of random bytes. Everything else is told.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// The wall clock, cut to whole seconds, as batches and the store keep it.
 pub fn now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// A time for people: this machine's, to the minute, with the zone's name.
+pub fn local(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 /// Bytes from the operating system's generator.

@@ -1,9 +1,7 @@
-//! Parse, run, print the error, exit.
+//! Runs the command, exits with its code.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    ExitCode::from(meterpost_central::cli::run(meterpost_central::cli::Arguments::parse()))
+    ExitCode::from(meterpost_central::cli::run(std::env::args_os()))
 }

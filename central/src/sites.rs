@@ -2,13 +2,12 @@
 //! here to a site by another way than as the answer to its own request.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use meterpost_wire::batch::SEQUENCE_MAX;
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{Enc, Epoch, Kid, SiteId};
 use zeroize::Zeroizing;
 
-use crate::clock;
+use crate::clock::{self, local};
 use crate::store::{self, KEY_AFTER_MOVE, NewSite, SiteKey, SiteKeys, Store, StoreError};
 
 /// Characters of a site's name.
@@ -161,10 +160,6 @@ pub fn standing(site: &SiteKeys, key: &SiteKey) -> String {
             None => "next".to_owned(),
         },
     }
-}
-
-fn local(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 fn enrolment(name: &str, epoch: Epoch, enrol: &Enrol, sequence: Option<u64>) -> Zeroizing<String> {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::why::supplied;
 use super::{Device, WIDTH};
+use crate::normalise::text::folded;
 use crate::show;
 
 /// Characters of a value in a list; longer ones are cut.
@@ -89,8 +90,6 @@ fn compare(what: &str, expected: &Value, found: &Value, wrong: &mut Vec<String>)
 
 /// Texts without regard to case, blanks and punctuation; all else exactly.
 fn alike(expected: &Value, found: &Value) -> bool {
-    let folded =
-        |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
     match (expected, found) {
         (Value::String(one), Value::String(other)) => folded(one) == folded(other),
         (Value::Array(one), Value::Array(other)) => {

@@ -8,6 +8,7 @@ use super::access::AccessArguments;
 use super::pmd::{PmdVerb, RecordArguments};
 use super::{Access, Command, Failure, Invocation, OpenWith, Outbox, Run, Scan, TokenSource};
 use crate::config::Places;
+use crate::install::Unit;
 
 /// Reads printer fleets over SNMP and pushes sealed readings outbound only
 #[derive(Debug, Parser)]
@@ -69,17 +70,6 @@ pub enum Format {
     Csv,
     /// The `Devices` element as it would stand in a batch
     Xml,
-}
-
-/// What a scheduler is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Unit {
-    /// A service that stays and keeps the schedule
-    Systemd,
-    /// A line for /etc/cron.d
-    Cron,
-    /// A task for the Windows Task Scheduler
-    WindowsTask,
 }
 
 #[derive(Debug, Subcommand)]

@@ -130,6 +130,11 @@ fn without_dirt(text: &str) -> String {
     line
 }
 
+/// Letters and digits alone, in lower case: two spellings of one name are equal by that.
+pub fn folded(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
 /// Lines of a display: CR and LF separate, empty ones are dropped.
 pub fn lines(text: &str) -> Vec<String> {
     text.split(['\r', '\n']).map(clean).filter(|line| !line.is_empty()).collect()

@@ -86,7 +86,7 @@ impl Shelf {
     /// The place of the pack in use; `None` is the library inside the program.
     pub fn current(&self) -> Result<Option<Place>, Unusable> {
         let path = self.directory.join(CURRENT);
-        match read(&path, CURRENT_BYTES_MAX) {
+        match read_at_most(&path, CURRENT_BYTES_MAX) {
             Ok(line) => {
                 let place = std::str::from_utf8(&line).ok().and_then(Place::parse);
                 place.map(Some).ok_or(Unusable::NoPlace(path))
@@ -99,7 +99,7 @@ impl Shelf {
     /// A pack that lies here, with every hash compared.
     pub fn load(&self, place: &Place) -> Result<Pack, Unusable> {
         let folder = self.folder(place);
-        let pack = Pack::reopen(|path, most| read(&folder.join(path), most).map_err(|error| error.to_string()));
+        let pack = Pack::reopen(|path, most| read_at_most(&folder.join(path), most).map_err(|error| error.to_string()));
         let bad = |error| Unusable::Bad(place.clone(), error);
         let pack = pack.map_err(bad)?;
         if Place::of(&pack) != *place {
@@ -220,7 +220,8 @@ impl Shelf {
     }
 }
 
-fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// The octets of a file, one more than `most` at most: a longer one is known by that.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -17,6 +17,7 @@ use crate::cli::{Exit, Failure, Invocation, LogFormat, Run, log};
 use crate::clock;
 use crate::config::{Config, Places};
 use crate::deliver::Hurry;
+use crate::schedule::later;
 use crate::store::Half;
 
 /// The clock is looked at this often while waiting: a host that slept, or whose clock was set, is noticed.
@@ -211,8 +212,4 @@ impl Daemon {
             }
         }
     }
-}
-
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(now)
 }

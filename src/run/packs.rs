@@ -1,8 +1,8 @@
 //! Packs of mapping files: looked for, taken, tried, used, held, taken back. One at a time, under a lock of their own.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,10 @@ use crate::outbox::Event;
 use crate::packs::course::{Course, Seen, Served, State, course, does_harm};
 use crate::packs::fetch::{Source, Validators};
 use crate::packs::shadow::Shadow;
-use crate::packs::shelf::{Place, Shelf};
+use crate::packs::shelf::{Place, Shelf, read_at_most};
 use crate::pmd::Library;
 use crate::pmd::pack::{ENTRY_BYTES_MAX, FILES_MAX, Pack};
+use crate::schedule::later;
 use crate::site::Site;
 use crate::store::Half;
 
@@ -76,7 +77,7 @@ fn build(dir: &Path, file: Option<&Path>, label: Label, out: &mut dyn Write) -> 
     };
     let mut files = BTreeMap::new();
     let mut take = |path: &Path, name: String| -> Result<(), Failure> {
-        let bytes = read(path, ENTRY_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
+        let bytes = read_at_most(path, ENTRY_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable(path, &"it is no UTF-8 text"))?;
         files.insert(name, text);
         Ok(())
@@ -251,7 +252,7 @@ impl<'a> Here<'a> {
     fn take_file(&self, file: &Path, person: Person) -> Result<(String, End), Failure> {
         let beside = format!("{}.minisig", file.display());
         let open = |path: &Path, most: usize| {
-            let read = read(path, most as u64);
+            let read = read_at_most(path, most as u64);
             read.map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", path.display())))
         };
         let signature = open(Path::new(&beside), SIGNATURE_BYTES_MAX)?;
@@ -499,14 +500,4 @@ fn log((text, end): &(String, End)) {
             End::Unchanged | End::Adopted => tracing::info!("{line}"),
         }
     }
-}
-
-fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(now)
 }

@@ -1,10 +1,18 @@
-//! What is told to standard error while a command runs.
+//! What is told to standard error while a command runs: in local time for people and in UTC for programs.
 
+use std::fmt;
 use std::io;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::clock;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
@@ -27,7 +35,40 @@ pub(super) fn to_stderr(quiet: bool, verbose: u8, format: Format) {
     let log = tracing_subscriber::registry().with(filter);
     // A second call in one process (tests) keeps the first.
     let _ = match format {
-        Format::Text => log.with(layer.with_ansi(false)).try_init(),
-        Format::Json => log.with(layer.json()).try_init(),
+        Format::Text => log.with(layer.with_ansi(false).with_timer(Local)).try_init(),
+        Format::Json => log.with(layer.json().with_timer(Utc)).try_init(),
     };
+}
+
+struct Local;
+
+impl FormatTime for Local {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        w.write_str(&local(clock::now(), TimeZone::system()))
+    }
+}
+
+/// As the collector's log has it: `2026-11-21T12:00:00+01:00`.
+fn local(at: Timestamp, zone: TimeZone) -> String {
+    at.to_zoned(zone).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
+struct Utc;
+
+impl FormatTime for Utc {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        write!(w, "{}", clock::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_local_time_with_its_zone() {
+        let at = "2026-11-21T14:00:00Z".parse().expect("an instant");
+        let zone = TimeZone::get("Europe/Berlin").expect("a zone");
+        assert_eq!(local(at, zone), "2026-11-21T15:00:00+01:00");
+    }
 }

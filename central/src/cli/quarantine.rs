@@ -3,12 +3,10 @@
 use std::io::Write;
 
 use clap::Subcommand;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use meterpost_wire::hex;
 
 use super::{CommandError, Done, existing_store};
-use crate::clock;
+use crate::clock::{self, local};
 use crate::config::Config;
 use crate::import::{self, Outcome};
 use crate::open;
@@ -200,8 +198,4 @@ fn site(row: &HeldRow) -> &str {
         (None, "") => "no site",
         (None, id) => id,
     }
-}
-
-fn local(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }

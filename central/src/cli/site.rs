@@ -2,15 +2,15 @@
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use meterpost_wire::keys::Enc;
 
 use super::enrol::EnrolArguments;
 use super::{CommandError, Done, existing_store, print};
+use crate::clock::{self, local};
 use crate::config::Config;
+use crate::open_store;
 use crate::sites::{self, SiteError};
 use crate::store::{SiteRow, Store};
-use crate::{clock, open_store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Site {
@@ -190,10 +190,6 @@ fn remarks(site: &SiteRow, now: Timestamp) -> String {
     ];
     let words = remarks.into_iter().flatten().collect::<Vec<_>>().join(", ");
     if words.is_empty() { words } else { format!("  {words}") }
-}
-
-fn local(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 fn parse_enc(text: &str) -> Result<Enc, String> {

@@ -1,9 +1,9 @@
 //! Gaps in words, for a terminal.
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Forked, Jump, Missing, SiteGaps, Void};
+use crate::clock::local;
 
 /// Ranges of one kind that are printed; JSON has them all.
 const PRINTED_MAX: usize = 20;
@@ -124,8 +124,4 @@ fn span(length: SignedDuration) -> String {
         minutes @ 120..2_880 => format!("{} h", minutes / 60),
         minutes => format!("{} days", minutes / 1_440),
     }
-}
-
-fn local(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp};
+
+pub use crate::clock::local;
 
 /// A number with narrow spaces between thousands, which no country mistakes for a decimal point.
 pub fn grouped(number: u64) -> String {
@@ -37,11 +39,6 @@ pub fn age(at: Timestamp, now: Timestamp) -> String {
         120..=2_879 => format!("{} h", minutes / 60),
         _ => format!("{} days", minutes / 1_440),
     }
-}
-
-/// A time for people: local, with its zone.
-pub fn local(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 /// Ranges of numbers, at most six of them: `3–4, 8`.

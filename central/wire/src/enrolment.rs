@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::batch::SEQUENCE_MAX;
 use crate::json::object;
 use crate::keys::{Enc, Epoch, Kid, SiteId};
+use crate::quoted;
 
 const PREFIX: &str = "mp1.";
 
@@ -191,11 +192,6 @@ fn pack_key(text: &str) -> Result<String, String> {
 fn sequence(number: u64) -> Result<u64, String> {
     let fits = (1..=SEQUENCE_MAX).contains(&number);
     fits.then_some(number).ok_or_else(|| format!("`sequence` is {number}: 1 to {SEQUENCE_MAX} would be right"))
-}
-
-/// A harmless member for a message, cut where it gets long.
-fn quoted(text: &str) -> String {
-    format!("`{}`", text.chars().filter(|c| !c.is_control()).take(80).collect::<String>())
 }
 
 #[cfg(test)]

@@ -27,3 +27,8 @@ pub mod xml;
 pub use batch::Batch;
 pub use counters::CounterKey;
 pub use reading::Reading;
+
+/// What a stranger wrote, for a message: short and in one line.
+fn quoted(text: &str) -> String {
+    format!("`{}`", text.chars().filter(|c| !c.is_control()).take(80).collect::<String>())
+}

@@ -14,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use minisign_verify::{PublicKey, Signature};
 
+use crate::quoted;
+
 /// Where a central serves packs: `<base>/packs/<channel>.zip` and `.zip.minisig`.
 pub const PATH: &str = "/packs";
 
@@ -253,9 +255,4 @@ impl Minisig {
         }
         Ok(self.claim()?)
     }
-}
-
-/// What a stranger wrote, for a message: short and in one line.
-fn quoted(text: &str) -> String {
-    format!("`{}`", text.chars().filter(|c| !c.is_control()).take(80).collect::<String>())
 }

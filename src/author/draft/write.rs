@@ -86,7 +86,7 @@ fn brand(findings: &Findings) -> Option<String> {
     let own = findings.device.won("let.description_brand").or_else(|| findings.device.won("let.enterprise"));
     own.map(|(brand, _)| brand.trim_matches('`').to_owned()).or_else(|| {
         let id = identity.device_id.as_deref()?;
-        crate::normalise::datum::pair(id, "MFG").filter(|maker| !maker.trim().is_empty())
+        crate::device_id::pair(id, "MFG").filter(|maker| !maker.trim().is_empty())
     })
 }
 

@@ -9,7 +9,7 @@ use regex::bytes::Regex;
 
 use super::Kind;
 use super::forms::ANYWHERE_MIN;
-use crate::normalise::text;
+use crate::normalise::text::{self, folded};
 use crate::pmd::words::Words;
 use crate::snmp::{Oid, Value};
 
@@ -192,10 +192,6 @@ fn kept(reading: Option<&Reading>, objects: &[(Oid, Value)]) -> Vec<String> {
     let described = objects.iter().filter(|(oid, _)| oid.arcs().starts_with(&[1, 3, 6, 1, 2, 1, 25, 3, 2, 1, 3]));
     kept.extend(described.filter_map(|(_, value)| Some(text::decode(value.as_octets()?, None, None))));
     kept.iter().map(|text| folded(text)).filter(|text| !text.is_empty()).collect()
-}
-
-fn folded(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// One word of capitals and digits, as serial numbers are and little else that is as long.

@@ -111,14 +111,7 @@ fn supply(dice: &mut Dice) -> Supply {
 fn tray(dice: &mut Dice) -> Tray {
     let (max_capacity, max_capacity_state) = measured(dice);
     let (level, level_state) = measured(dice);
-    Tray {
-        index: small(dice),
-        name: dice.maybe(text),
-        max_capacity,
-        max_capacity_state,
-        level,
-        level_state,
-    }
+    Tray { index: small(dice), name: dice.maybe(text), max_capacity, max_capacity_state, level, level_state }
 }
 
 fn alert(dice: &mut Dice) -> Alert {
