@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row, Transaction, TransactionBehavior};
 
 /// Name of the file in the data directory; `-wal` and `-shm` lie beside it and belong to it.
@@ -404,6 +405,8 @@ fn prepare(connection: &Connection, pages_max: Option<u32>) -> Result<(), StoreE
     connection.pragma_update(None, "cell_size_check", 1)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "journal_size_limit", 8 << 20)?;
+    // without it each new value of a range has its statement planned anew
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if let Some(pages) = pages_max {
         connection.pragma_update(None, "max_page_count", pages)?;
     }

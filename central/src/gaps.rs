@@ -168,6 +168,10 @@ pub struct Jump {
     pub received_at: Timestamp,
     /// The site said itself that the numbers between are lost: a damaged store, a restored backup, a new enrolment.
     pub declared: bool,
+    /// The batch behind is the first of this epoch, and the one before is there: the site took a new token, and its numbers go on
+    /// where that says. Nothing was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotated_to: Option<u32>,
 }
 
 impl SiteGaps {
@@ -322,17 +326,19 @@ fn void(voids: &[(Range, String)], stored: &[u64]) -> Vec<Void> {
 }
 
 fn jumps(rows: &ChainRows, stored: &[u64]) -> Vec<Jump> {
-    let behind = |number: u64| rows.stored.iter().find(|batch| batch.sequence == number);
+    let stored_as = |number: u64| rows.stored.iter().find(|batch| batch.sequence == number);
     let declared = rows.voids.iter().filter(|(_, reason)| reason == "lost").filter_map(|((first, last), _)| {
-        let batch = behind(last + 1)?;
-        Some(Jump { after: first - 1, to: last + 1, received_at: batch.received_at, declared: true })
+        let (batch, after) = (stored_as(last + 1)?, first - 1);
+        let rotated_to = stored_as(after).filter(|before| before.epoch < batch.epoch).map(|_| batch.epoch);
+        Some(Jump { after, to: last + 1, received_at: batch.received_at, declared: true, rotated_to })
     });
     let mut jumps: Vec<Jump> = declared.collect();
     for batch in rows.stored.iter().filter(|batch| batch.jumped) {
         if !jumps.iter().any(|jump| jump.to == batch.sequence) {
             let below = stored.partition_point(|number| *number < batch.sequence).checked_sub(1);
             let after = below.map_or(0, |below| stored[below]);
-            jumps.push(Jump { after, to: batch.sequence, received_at: batch.received_at, declared: false });
+            let (to, received_at) = (batch.sequence, batch.received_at);
+            jumps.push(Jump { after, to, received_at, declared: false, rotated_to: None });
         }
     }
     jumps.sort_by_key(|jump| jump.to);

@@ -53,6 +53,7 @@ fn rows(arrived: &[(u64, i64)]) -> ChainRows {
             created_at: Some(at(*sequence as i64 * 60)),
             jumped: false,
             over_https: false,
+            epoch: 1,
         })
         .collect();
     stored.sort_by_key(|batch| batch.sequence);
@@ -103,7 +104,7 @@ fn a_void_ends_where_its_number_came_all_the_same_and_a_lost_one_is_a_jump() {
     let gaps = reported(&ChainRows { voids, ..rows(&[(1, 0), (10, 30), (5, 31), (13, 32)]) }, 60);
     let found: Vec<_> = gaps.void.iter().map(|void| (void.from, void.to, void.reason.as_str())).collect();
     assert_eq!(found, [(2, 4, "lost"), (6, 9, "lost"), (11, 12, "set_aside")]);
-    assert_eq!(gaps.jumps, [Jump { after: 1, to: 10, received_at: at(30), declared: true }]);
+    assert_eq!(gaps.jumps, [Jump { after: 1, to: 10, received_at: at(30), declared: true, rotated_to: None }]);
     assert!(gaps.missing.is_empty() && gaps.is_calm());
 }
 
@@ -112,7 +113,22 @@ fn a_number_far_above_is_a_jump_that_nobody_declared() {
     let mut batches = rows(&[(1, 0), (5_000_000, 30)]);
     batches.stored[1].jumped = true;
     let gaps = reported(&batches, 60);
-    assert_eq!(gaps.jumps, [Jump { after: 1, to: 5_000_000, received_at: at(30), declared: false }]);
+    assert_eq!(gaps.jumps, [Jump { after: 1, to: 5_000_000, received_at: at(30), declared: false, rotated_to: None }]);
+}
+
+#[test]
+fn the_numbers_of_a_new_token_are_a_rotation_and_nothing_lost() {
+    let mut batches = ChainRows { voids: vec![((2, 1_001), "lost".to_owned())], ..rows(&[(1, 0), (1_002, 30)]) };
+    batches.stored[1].epoch = 2;
+    let gaps = reported(&batches, 60);
+    assert_eq!((gaps.jumps[0].rotated_to, gaps.is_calm()), (Some(2), true));
+    let lines = lines(&gaps, at(60));
+    assert!(lines[1].starts_with("  rotated  a new token, epoch 2: numbers go on from 1 to 1002, "), "{lines:?}");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    // of a machine that was replaced without its data, nobody knows which numbers it had used
+    batches.stored[0].sequence = 3;
+    batches.voids[0].0 = (1, 1_001);
+    assert_eq!(reported(&batches, 60).jumps[0].rotated_to, None);
 }
 
 #[test]

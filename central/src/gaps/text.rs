@@ -38,7 +38,10 @@ pub fn state(gaps: &SiteGaps) -> String {
 pub fn sections(gaps: &SiteGaps, now: Timestamp) -> Vec<(&'static str, Vec<String>)> {
     let silent = gaps.silent_since.map(|at| format!("the next batch was promised by {}", local(at)));
     let void = |void: &Void| format!("{} {}", range(void.from, void.to), why(&void.reason));
-    let jump = |jump: &Jump| {
+    let (rotated, jumps): (Vec<&Jump>, Vec<&Jump>) = gaps.jumps.iter().partition(|jump| jump.rotated_to.is_some());
+    // what a rotation passes over was never used
+    let passed = |void: &Void| rotated.iter().any(|jump| jump.after < void.from && void.to < jump.to);
+    let jump = |jump: &&Jump| {
         let declared = if jump.declared { "" } else { ", and the site does not say why" };
         format!("from {} to {}, {}{declared}", jump.after, jump.to, local(jump.received_at))
     };
@@ -47,12 +50,18 @@ pub fn sections(gaps: &SiteGaps, now: Timestamp) -> Vec<(&'static str, Vec<Strin
         ("missing", gaps.missing.iter().map(|missing| self::missing(missing, now)).collect()),
         ("repair", repair(gaps).into_iter().collect()),
         ("late", late(gaps).into_iter().collect()),
-        ("void", gaps.void.iter().map(void).collect()),
+        ("void", gaps.void.iter().filter(|void| !passed(void)).map(void).collect()),
         ("forked", gaps.forked.iter().map(forked).collect()),
-        ("jump", gaps.jumps.iter().map(jump).collect::<Vec<_>>()),
+        ("jump", jumps.iter().map(jump).collect()),
+        ("rotated", rotated.iter().filter_map(|jump| rotation(jump)).collect::<Vec<_>>()),
     ];
     sections.retain(|(_, texts)| !texts.is_empty());
     sections
+}
+
+fn rotation(jump: &Jump) -> Option<String> {
+    let (epoch, at) = (jump.rotated_to?, local(jump.received_at));
+    Some(format!("a new token, epoch {epoch}: numbers go on from {} to {}, {at}; nothing is lost", jump.after, jump.to))
 }
 
 fn repair(gaps: &SiteGaps) -> Option<String> {

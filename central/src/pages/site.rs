@@ -99,6 +99,7 @@ fn title(kind: &'static str) -> &'static str {
         "void" => "Will not come",
         "forked" => "Forked",
         "jump" => "Jumps",
+        "rotated" => "Keys rotated",
         other => other,
     }
 }
@@ -113,7 +114,12 @@ fn health(row: &SiteRow, swept: Option<&SiteReport>, now: Timestamp) -> Vec<(&'s
             .iter()
             .map(|(name, number)| format!("{} {}", words::grouped((*number).into()), name.replace('_', " ")))
             .collect();
-        let counts = format!("{} addresses, {answered} answered, {printers} printers", words::grouped(asked.into()));
+        let counts = format!(
+            "{}, {} answered, {}",
+            words::counted(asked.into(), "address", "addresses"),
+            words::grouped(answered.into()),
+            words::counted(printers.into(), "printer", "printers"),
+        );
         let more = if verdicts.is_empty() { String::new() } else { format!(" ({})", verdicts.join(", ")) };
         Some(format!("{counts}{more}, {}", words::local(*started_at)))
     });

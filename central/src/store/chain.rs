@@ -37,6 +37,8 @@ pub struct StoredRow {
     pub jumped: bool,
     /// It came over HTTPS, so that its site hears what is missing; `false` also where that is not known.
     pub over_https: bool,
+    /// Epoch of the key that it was sealed under.
+    pub epoch: u32,
 }
 
 /// A sequence with more than one token.
@@ -139,7 +141,7 @@ fn stored(db: &Transaction<'_>, site: &str) -> Result<Vec<StoredRow>, StoreError
     let mut statement = db.prepare_cached(
         "SELECT batch.sequence, batch.arrival, batch.received_at, batch.way = 'https',
                 CASE WHEN note.state = 'unreadable' THEN NULL ELSE note.created_at END,
-                coalesce(note.flags LIKE '%sequence_jump%', 0)
+                coalesce(note.flags LIKE '%sequence_jump%', 0), batch.epoch
          FROM batch LEFT JOIN note ON note.arrival = batch.arrival
          WHERE batch.site = $1 ORDER BY batch.sequence, batch.arrival",
     )?;
@@ -151,6 +153,7 @@ fn stored(db: &Transaction<'_>, site: &str) -> Result<Vec<StoredRow>, StoreError
             over_https: row.get(3)?,
             created_at: row.get::<_, Option<i64>>(4)?.map(time),
             jumped: row.get(5)?,
+            epoch: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

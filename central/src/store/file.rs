@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::{FILE, StoreError};
@@ -18,6 +19,9 @@ const APPLICATION_ID: i32 = 0x6d70_6374;
 
 /// The WAL is cut back to this size after a long transaction, in bytes.
 const JOURNAL_MAX: u32 = 8 << 20;
+
+/// Pages that each of the two connections keeps, in KiB: the upper pages of the indexes of some hundred thousand readings.
+const CACHE_KIB: i32 = 16 << 10;
 
 /// Steps of the schema, added and never edited; `user_version` counts those that are done.
 const MIGRATIONS: [&str; 5] = [
@@ -72,6 +76,9 @@ pub(super) fn connect(file: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_MAX)?;
+    // Without it each new value of a range has its statement planned anew: a fifteenth of what a batch costs.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
