@@ -1,10 +1,11 @@
 //! `import`: batches from files, mail and standard input.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{CommandError, Done, existing_store};
 use crate::clock;
@@ -104,10 +105,13 @@ fn bar(paths: &[PathBuf]) -> ProgressBar {
     if files < FEW {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {per_sec}, {eta} left");
+    let style = ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} files, {rate}, {eta} left");
     let bar = ProgressBar::new(files);
     match style {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // a line that cannot be written is drawn again
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        })),
         Err(_) => bar,
     }
 }

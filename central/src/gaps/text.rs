@@ -88,7 +88,7 @@ fn missing(missing: &Missing, now: Timestamp) -> String {
         (None, Some(before)) => format!(", sealed before {}", local(before)),
         _ => String::new(),
     };
-    let code = missing.resend_code.as_ref().map_or_else(String::new, |code| format!("; re-send code {code}"));
+    let code = missing.resend_code.as_ref().map_or_else(String::new, |code| format!("; re-send code `{code}`"));
     let cost = missing.cost.as_ref().map_or_else(String::new, |cost| format!(": {}", cost.text));
     let known = span(now.duration_since(missing.known_since));
     let alert = if missing.alert { ", too long" } else { "" };

@@ -28,7 +28,8 @@ struct SitePage {
     frame: Frame,
     site: Site,
     batches: String,
-    sections: Vec<(&'static str, Vec<String>)>,
+    /// Heading, and lines of plain and of quoted parts in turn.
+    sections: Vec<(&'static str, Vec<Vec<String>>)>,
     open_forks: Vec<u64>,
     health: Vec<(&'static str, String)>,
     keys: Vec<(String, String)>,
@@ -54,11 +55,18 @@ pub async fn page(
     let row = app.store.sites().await?.into_iter().find(|row| row.id == id).ok_or(Failure::NotFound)?;
     let keys = app.store.site(id.clone(), now).await?.ok_or(Failure::NotFound)?;
     let gaps = gaps::of_site(&app.store, &row, &keys, now).await?;
-    let sections = gaps::sections(&gaps, now).into_iter().map(|(kind, lines)| (title(kind), lines)).collect();
+    let parts = |line: String| line.split('`').map(str::to_owned).collect();
+    let sections = gaps::sections(&gaps, now)
+        .into_iter()
+        .map(|(kind, lines)| (title(kind), lines.into_iter().map(parts).collect()))
+        .collect();
+    let mut site = card(&row, now);
+    // the site's own word has them beside it
+    site.facts.retain(|(name, _)| !matches!(*name, "Collector" | "Last sweep"));
     let swept = app.store.last_sweep(id).await?;
     render(&SitePage {
         frame,
-        site: card(&row, now),
+        site,
         batches: gaps::state(&gaps),
         sections,
         open_forks: row.forks.clone(),
@@ -114,12 +122,7 @@ fn health(row: &SiteRow, swept: Option<&SiteReport>, now: Timestamp) -> Vec<(&'s
             .iter()
             .map(|(name, number)| format!("{} {}", words::grouped((*number).into()), name.replace('_', " ")))
             .collect();
-        let counts = format!(
-            "{}, {} answered, {}",
-            words::counted(asked.into(), "address", "addresses"),
-            words::grouped(answered.into()),
-            words::counted(printers.into(), "printer", "printers"),
-        );
+        let counts = words::swept(asked, answered, printers);
         let more = if verdicts.is_empty() { String::new() } else { format!(" ({})", verdicts.join(", ")) };
         Some(format!("{counts}{more}, {}", words::local(*started_at)))
     });
@@ -134,9 +137,16 @@ fn health(row: &SiteRow, swept: Option<&SiteReport>, now: Timestamp) -> Vec<(&'s
             format!("{} s {}", words::grouped(seconds.unsigned_abs()), if seconds > 0 { "ahead" } else { "behind" })
         }
     });
-    let pack = report.pack_version.map_or_else(|| "inside the program".to_owned(), |version| format!("pack {version}"));
+    let pack = match report.pack_version {
+        None | Some(0) => "inside the program".to_owned(),
+        Some(version) => format!("pack {version}"),
+    };
+    let ago = match words::age(last.received_at, now) {
+        age if age == "just now" => age,
+        age => format!("{age} ago"),
+    };
     [
-        ("Said", Some(format!("{} ago, {}", words::age(last.received_at, now), words::local(last.received_at)))),
+        ("Said", Some(format!("{ago}, {}", words::local(last.received_at)))),
         ("Collector", Some(report.collector.clone())),
         ("Mapping files", Some(pack)),
         ("System", health.operating_system.clone()),

@@ -213,10 +213,7 @@ fn facts(site: &SiteRow, now: Timestamp) -> Vec<(&'static str, String)> {
             facts.push(("Next by", words::local(promise)));
         }
         if let Some((asked, answered, printers)) = last.report.sweep {
-            facts.push((
-                "Last sweep",
-                format!("{} addresses, {} answered, {} printers", words::grouped(asked.into()), answered, printers),
-            ));
+            facts.push(("Last sweep", words::swept(asked, answered, printers)));
         }
         facts.push(("Highest", words::grouped(site.highest)));
         facts.push(("Complete up to", words::grouped(site.acknowledged_through)));

@@ -29,6 +29,16 @@ pub fn counted(number: u64, one: &str, more: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { more })
 }
 
+/// What a sweep found.
+pub fn swept(asked: u32, answered: u32, printers: u32) -> String {
+    format!(
+        "{}, {} answered, {}",
+        counted(asked.into(), "address", "addresses"),
+        grouped(answered.into()),
+        counted(printers.into(), "printer", "printers")
+    )
+}
+
 /// How long ago, in one unit: `just now`, `12 min`, `3 h`, `9 days`.
 pub fn age(at: Timestamp, now: Timestamp) -> String {
     let passed = now.duration_since(at).max(SignedDuration::ZERO);
