@@ -16,7 +16,9 @@ pub use answers::Answers;
 pub struct Plan {
     /// Exact objects with their context.
     pub gets: BTreeSet<(String, Oid)>,
-    /// Those of them that the device's key is made of: asked first, so that a device which falls silent is known.
+    /// Further ones for the full readings of a device that has been read before: see [`Pmd::weekly`].
+    pub weekly: BTreeSet<(String, Oid)>,
+    /// Those of the exact objects that the device's key is made of: asked first, so that a device which falls silent is known.
     pub key: Vec<(String, Oid)>,
     /// Tables.
     pub walks: Vec<Walk>,
@@ -73,13 +75,21 @@ fn planned(pmd: &Pmd, device: u32) -> Plan {
     let mut planner = Planner { device, gets: BTreeSet::new(), walks: BTreeMap::new() };
     let spoken_of = spoken_of(pmd);
     let is_needed = |field: &str| !field.starts_with("let.") || spoken_of.contains(field);
-    for (_, rules) in pmd.fields.iter().filter(|(field, _)| is_needed(field)) {
-        rules.iter().for_each(|rule| planner.rule(rule));
+    let mut weekly = Planner { device, gets: BTreeSet::new(), walks: BTreeMap::new() };
+    for (field, rules) in pmd.fields.iter().filter(|(field, _)| is_needed(field)) {
+        let planner = if pmd.weekly.contains(field) { &mut weekly } else { &mut planner };
+        tried(rules).for_each(|rule| planner.rule(rule));
     }
     for set in &pmd.sets {
         planner.set(set);
     }
-    planner.finish(pmd)
+    let plan = planner.finish(pmd);
+    Plan { weekly: weekly.gets.difference(&plan.gets).cloned().collect(), ..plan }
+}
+
+/// The rules that can be tried: those behind a `stop` never are.
+fn tried(rules: &[Arc<Rule>]) -> impl Iterator<Item = &Rule> {
+    rules.iter().map(|rule| &**rule).take_while(|rule| !matches!(rule.source, Source::Stop) || !rule.when.is_empty())
 }
 
 /// What some fields need, with all that they name and are checked against.
@@ -92,7 +102,7 @@ pub fn for_fields(pmd: &Pmd, device: u32, mut fields: BTreeSet<String>) -> Plan 
     }
     let mut open: Vec<String> = fields.iter().cloned().collect();
     while let Some(field) = open.pop() {
-        for rule in pmd.fields.get(&field).into_iter().flatten() {
+        for rule in pmd.fields.get(&field).into_iter().flat_map(|rules| tried(rules)) {
             planner.rule(rule);
             let mut named = BTreeSet::new();
             named_by(rule, &mut named);
@@ -199,7 +209,8 @@ fn each_counter_rule<'a>(pmd: &'a Pmd, look: &mut impl FnMut(&'a Rule)) {
         }
     }
     let counts = |field: &str| field.starts_with("counters.") || field.starts_with("let.");
-    pmd.fields.iter().filter(|(field, _)| counts(field)).flat_map(|(_, rules)| rules).for_each(|rule| down(rule, look));
+    let looked_at = pmd.fields.iter().filter(|(field, _)| counts(field) && !pmd.weekly.contains(*field));
+    looked_at.flat_map(|(_, rules)| rules).for_each(|rule| down(rule, look));
 }
 
 /// The column of a rule that takes a cell as it is.
@@ -240,7 +251,7 @@ impl Planner {
         let mut walks: Vec<Walk> = self.walks.into_values().collect();
         // a single object of a table that is read anyway is no reason to ask twice
         walks.retain(|walk| !walk.columns.is_empty());
-        Plan { key: of_key(pmd, self.device), gets: self.gets, walks }
+        Plan { key: of_key(pmd, self.device), gets: self.gets, weekly: BTreeSet::new(), walks }
     }
 
     fn rule(&mut self, rule: &Rule) {

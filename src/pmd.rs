@@ -62,6 +62,8 @@ pub struct Pmd {
     pub sets: Vec<RowSet>,
     /// Numbers that must agree.
     pub checks: Vec<Check>,
+    /// Counters, as `counters.vendor.x`, that are read with the weekly full readings of a known device and never in between.
+    pub weekly: BTreeSet<String>,
     /// Made when it is first needed: see [`crate::plan::plan`].
     pub plan_of_device_1: OnceLock<Arc<Plan>>,
 }
@@ -269,6 +271,7 @@ impl Pmd {
             fields: BTreeMap::new(),
             sets: Vec::new(),
             checks: Vec::new(),
+            weekly: BTreeSet::new(),
             plan_of_device_1: OnceLock::new(),
         }
     }

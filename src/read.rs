@@ -14,9 +14,11 @@ mod table;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use meterpost_wire::counters::CounterKey;
 use meterpost_wire::reading::{GapReason, Reading};
 use tokio::time::Instant;
 
@@ -109,10 +111,12 @@ async fn full<A: Agent>(
         matches!(answer, Err(Absent::NoAnswer)) && !learned.is_some_and(|before| before.was_silent(context, oid))
     });
     let full_at = Some(now).filter(|_| !cut_short && !newly_silent);
+    let has_weekly = asking.asks_weekly(before);
     let known = (identity, asking.answers);
     let manner = Manner { read_at: now, cut_short, full_at };
     let (mut reading, again) = mapped(&pmd, library, known, address, manner).await;
     keep_key(&mut reading, learned, silent)?;
+    settle_weekly(&mut reading, &pmd, has_weekly);
     let learned = again.of_reading(&reading, learned).asked_for(library, trial);
     Ok(DeviceRead { reading, learned, choice, full: true })
 }
@@ -130,6 +134,15 @@ fn keep_key(reading: &mut Reading, learned: Option<&Learned>, silent: Option<Una
         (Some(Ok(None)) | None, None) => {}
     }
     Ok(())
+}
+
+/// Weekly counters are told when they were asked, and where they are absent, that is no gap: see [`Pmd::weekly`].
+fn settle_weekly(reading: &mut Reading, pmd: &Pmd, asked: bool) {
+    let is_weekly = |key: &CounterKey| pmd.weekly.contains(&format!("counters.{key}"));
+    if let Some(counters) = reading.counters.as_mut().filter(|_| !asked && !pmd.weekly.is_empty()) {
+        counters.retain(|key, _| !is_weekly(key));
+    }
+    reading.gaps.retain(|gap| !pmd.weekly.contains(&gap.field));
 }
 
 /// Whether a reading cannot say which device it is of: its key would be another one, had everything been answered.
@@ -156,6 +169,7 @@ fn in_context(plan: &Plan, context: &str, answers: &Answers) -> Plan {
             .filter(|(_, oid)| missing(oid))
             .collect(),
         gets: gets.map(|(_, oid)| (context.to_owned(), oid.clone())).collect(),
+        weekly: BTreeSet::new(),
         walks: walks.map(|walk| plan::Walk { context: context.to_owned(), ..walk.clone() }).collect(),
     }
 }
@@ -258,9 +272,18 @@ impl<'a, A: Agent> Asking<'a, A> {
         if spent { Err(Unanswered::Silent) } else { Ok(()) }
     }
 
+    /// Whether a full reading asks also what need not be known each time: not at the first visit, which costs most.
+    fn asks_weekly(&self, before: Option<&Answers>) -> bool {
+        before.is_some() || self.agent.is_free()
+    }
+
     /// Everything that a mapping wants to know, in its second context too.
     async fn ask(&mut self, pmd: &Pmd, device: u32, words: &Words, before: Option<&Answers>) -> Result<(), Unanswered> {
-        let plan = plan::plan(pmd, device);
+        let mut plan = plan::plan(pmd, device);
+        if !plan.weekly.is_empty() && self.asks_weekly(before) {
+            let plan = Arc::make_mut(&mut plan);
+            plan.gets.append(&mut plan.weekly);
+        }
         self.execute(&plan, pmd.limits, words, before).await?;
         let Some(context) = &pmd.context else { return Ok(()) };
         let there = in_context(&plan, context, &self.answers);

@@ -119,4 +119,9 @@ pub trait Agent {
 
     /// What was spent so far.
     fn traffic(&self) -> Traffic;
+
+    /// Whether asking costs nobody anything: a recording. Then all is asked at once that a device is asked later.
+    fn is_free(&self) -> bool {
+        false
+    }
 }

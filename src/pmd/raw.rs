@@ -112,6 +112,8 @@ pub struct RawQuirks {
     pub timeout_ms: Option<Spanned<i64>>,
     /// SNMPv3 context for what the default one does not answer.
     pub context: Option<Spanned<String>>,
+    /// Counters that come with the weekly full readings.
+    pub weekly: Option<Spanned<Vec<String>>>,
 }
 
 /// A field and its rules.

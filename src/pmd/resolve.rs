@@ -4,7 +4,7 @@
 mod rule;
 mod term;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -102,6 +102,8 @@ pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words, prov
     }
     r.names_exist(raw, &fields);
     let limits = r.limits(raw, base);
+    let mut weekly = r.weekly(raw, &fields);
+    weekly.extend(base.iter().flat_map(|base| base.weekly.iter().cloned()));
     let matches = r.matches(raw);
     let pmd = Pmd {
         name: resolver.pmd.clone(),
@@ -119,6 +121,7 @@ pub fn resolve(name: &str, raw: &RawPmd, base: Option<&Pmd>, words: &Words, prov
         fields,
         sets,
         checks,
+        weekly,
         plan_of_device_1: OnceLock::new(),
     };
     let mut faults = resolver.faults;
@@ -328,6 +331,25 @@ impl Resolver<'_> {
             }
         }
         limits
+    }
+
+    /// Counters of the maker's own that need not be read each time: the bill is, and what alone is asked by exact objects can be
+    /// left out without a table being read in part.
+    fn weekly(&mut self, raw: &RawPmd, fields: &BTreeMap<String, Vec<Arc<Rule>>>) -> BTreeSet<String> {
+        let mut weekly = BTreeSet::new();
+        let Some(names) = &raw.quirks.weekly else { return weekly };
+        for name in names.get_ref() {
+            let field = format!("counters.{name}");
+            let rules = fields.get(&field).filter(|_| name.starts_with("vendor."));
+            if rules.is_some_and(|rules| rules.iter().all(|rule| matches!(rule.source, Source::Get(_)))) {
+                weekly.insert(field);
+            } else {
+                let text =
+                    format!("`weekly` names `{name}`: a `vendor.` counter with nothing but `get` would be right");
+                self.fault(names.span(), text);
+            }
+        }
+        weekly
     }
 
     fn matches(&mut self, raw: &RawPmd) -> Match {

@@ -46,17 +46,18 @@ fn a_wrong_rule_disables_its_file_with_one_reason() {
 #[test]
 fn all_faults_of_a_file_are_reported_at_once() {
     check_faults(
-        "[quirks]\nvarbinds_max = 100\ntimeout_ms = 5\nbulk = 1\n\
+        "[quirks]\nvarbinds_max = 100\ntimeout_ms = 5\nbulk = 1\nweekly = [\"copy.impressions\"]\n\
          [identity]\nmodel = { get = \"1.3.6.1.4.1.x\" }\nname = { const = \"x\" }\n\
          [counters]\nsystem.pages = { get = \"1.3.6.1.4.1.9.1.0\" }\ncopy.impressions = { get = \"1.3.6.1.4.1.9.1.0\", const = 3 }",
         &[
             "pmd `acme/x` line 5: `varbinds_max` is 100: 1 to 60 would be right",
             "pmd `acme/x` line 6: `timeout_ms` is 5: 250 to 30000 would be right",
             "pmd `acme/x` line 7: `bulk`: invalid type: integer `1`, expected a boolean",
-            "pmd `acme/x` line 9: `1.3.6.1.4.1.x` is not an OID: numbers and `{device}` with dots between them would be",
-            "pmd `acme/x` line 10: `name` is no key of a section: `vendor` `model` `make_and_model` `serial_number` `asset_tag` `firmware` `system_name` `location` `contact` `system_info` `device_id` `uuid` are",
-            "pmd `acme/x` line 12: `system.pages` names no counter: `<service>.<counter>` or `vendor.<snake_case>` would",
-            "pmd `acme/x` line 13: a rule with the sources `get` and `const`: exactly one would be right",
+            "pmd `acme/x` line 8: `weekly` names `copy.impressions`: a `vendor.` counter with nothing but `get` would be right",
+            "pmd `acme/x` line 10: `1.3.6.1.4.1.x` is not an OID: numbers and `{device}` with dots between them would be",
+            "pmd `acme/x` line 11: `name` is no key of a section: `vendor` `model` `make_and_model` `serial_number` `asset_tag` `firmware` `system_name` `location` `contact` `system_info` `device_id` `uuid` are",
+            "pmd `acme/x` line 13: `system.pages` names no counter: `<service>.<counter>` or `vendor.<snake_case>` would",
+            "pmd `acme/x` line 14: a rule with the sources `get` and `const`: exactly one would be right",
         ],
     );
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mapped::{Manner, mapped};
 use super::table::{Found, ROWS_MAX};
-use super::{Asking, DeviceRead, NotRead, keep_key};
+use super::{Asking, DeviceRead, NotRead, keep_key, settle_weekly};
 use crate::identify::{self, Identity};
 use crate::normalise::Winner;
 use crate::plan::{self, Answers, Walk, answers};
@@ -74,7 +74,9 @@ impl Learned {
         let mut proofs: [Vec<(String, Oid)>; PROOFS.len()] = Default::default();
         for winner in winners {
             let proof = PROOFS.iter().position(|proof| winner.section.is_none() && *proof == winner.name);
-            let is_changing = changes(winner) || (winner.section.is_none() && is_checked(pmd, &winner.name));
+            let is_weekly = winner.section.is_none() && pmd.weekly.contains(&*winner.name);
+            let is_changing =
+                (changes(winner) && !is_weekly) || (winner.section.is_none() && is_checked(pmd, &winner.name));
             for oid in winner.oids.iter().filter(|_| proof.is_some() || is_changing) {
                 let context = context_of(&answers, oid);
                 if let Some(proof) = proof {
@@ -257,6 +259,7 @@ pub(super) async fn again<A: Agent>(
     // not asked, so not told again: they come with the weekly full reading
     reading.capabilities = None;
     reading.gaps.retain(|gap| !gap.field.starts_with("capabilities."));
+    settle_weekly(&mut reading, &pmd, false);
     let again = again.of_reading(&reading, Some(learned)).asked_for(library, learned.trial);
     let learned = Learned { polls: learned.polls + 1, ..again };
     Ok(Some(DeviceRead { reading, learned, choice, full: false }))

@@ -140,6 +140,10 @@ impl Agent for Recording {
     fn traffic(&self) -> Traffic {
         self.traffic
     }
+
+    fn is_free(&self) -> bool {
+        true
+    }
 }
 
 fn object(line: &str) -> Result<(Oid, Value), String> {

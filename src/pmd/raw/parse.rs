@@ -45,6 +45,7 @@ pub fn parse(text: &str) -> (RawPmd, Vec<RawFault>) {
             varbinds_max: s.take("varbinds_max", &mut faults),
             timeout_ms: s.take("timeout_ms", &mut faults),
             context: s.take("context", &mut faults),
+            weekly: s.take("weekly", &mut faults),
         };
         s.end(&mut faults);
     }

@@ -150,3 +150,46 @@ fn the_next_reading_asks_only_what_was_answered_and_a_few_of_the_rest_in_turn() 
     }
     assert_eq!(rest.len(), 39, "all of them, each in its turn");
 }
+
+#[test]
+fn weekly_counters_are_asked_from_the_second_full_reading_on_and_never_in_between() {
+    let library = acme(
+        "[quirks]\nweekly = [\"vendor.coverage\", \"vendor.absent\"]\n[counters]\n\
+         vendor.coverage = { get = \"1.3.6.1.4.1.99999.7.0\" }\nvendor.absent = { get = \"1.3.6.1.4.1.99999.8.0\" }\n",
+    );
+    let text = walk("S1", &[(1, 5)], &[]) + "1.3.6.1.4.1.99999.6.0|65|1\n1.3.6.1.4.1.99999.7.0|65|5200\n";
+    let coverage = CounterKey::parse("vendor.coverage").unwrap();
+    let told = |read: &DeviceRead| {
+        assert!(
+            read.reading
+                .gaps
+                .iter()
+                .all(|gap| !["counters.vendor.coverage", "counters.vendor.absent"].contains(&&*gap.field)),
+            "{:?}",
+            read.reading.gaps
+        );
+        read.reading.counters.as_ref().and_then(|counters| counters.get(&coverage)).map(|count| count.value)
+    };
+    let mut agent = Faulty::of(&text);
+    let object: Oid = "1.3.6.1.4.1.99999.7.0".parse().unwrap();
+    let mut learned = None;
+    // a week is over when what was learned is not the last word any more
+    for (n, week_is_over, full, value) in
+        [(0, false, true, None), (1, false, false, None), (2, true, true, Some(5200)), (3, false, false, None)]
+    {
+        if let Some(learned) = learned.as_mut().filter(|_| week_is_over) {
+            let learned: &mut crate::read::Learned = learned;
+            learned.full_at = None;
+        }
+        agent.gets.clear();
+        let read = read_from(&mut agent, &library, learned.as_ref()).unwrap();
+        assert_eq!(
+            (read.full, told(&read), agent.gets.contains(&object)),
+            (full, value, value.is_some()),
+            "reading {n}"
+        );
+        learned = Some(read.learned);
+    }
+    // of a recording all is asked at once
+    assert_eq!(told(&read_by(&library, &text, None, NOW).0.unwrap()), Some(5200));
+}
