@@ -52,8 +52,8 @@ pub enum Unread {
     Broken,
 }
 
-/// Runs a sweep to its end and `read`, which says whether it is a printer, for every sighting; devices that were not read to the end go to `unread`. Ends
-/// early, with what was found by then, when `stop` does.
+/// Runs a sweep to its end and `read`, which says whether it is a printer, for every sighting; devices that were not read
+/// to the end go to `unread`. Ends early, with what was found by then, when `stop` does.
 pub async fn gather<R, F>(
     sweep: Sweep,
     credentials: Arc<[Credential]>,

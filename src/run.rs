@@ -98,8 +98,7 @@ fn configuration(path: &Path) -> Result<Config, Failure> {
 }
 
 /// The mapping files in use: of the pack in the data directory over those of the program. With a folder, its files over those
-/// of the program alone. Faults of single files are told and leave the
-/// rest.
+/// of the program alone. Faults of single files are told and leave the rest.
 fn library(folder: Option<&Path>, data: &Path) -> Result<Library, Failure> {
     let Some(folder) = folder else {
         let (library, trouble) = Shelf::of(data).library();

@@ -1,5 +1,5 @@
-//! Making a site, the life of its keys, and the enrolment token that a person carries to it. The token is the only thing that ever goes from
-//! here to a site by another way than as the answer to its own request.
+//! Making a site, the life of its keys, and the enrolment token that a person carries to it. The token is the only thing
+//! that ever goes from here to a site by another way than as the answer to its own request.
 
 use jiff::Timestamp;
 use meterpost_wire::batch::SEQUENCE_MAX;

@@ -1,8 +1,8 @@
 //! `run` without `--once`: stays, reads by `[schedule].read`, delivers at once or by `[schedule].send`.
 //!
-//! The two halves, and the look for packs, are loops that know of each other only through the outbox. The site is opened anew
-//! for each pass, so that a new enrolment is seen. What goes wrong in a pass is logged and the next one comes in its time; a daemon only
-//! ends when it is asked to, or when it cannot begin.
+//! The two halves, and the look for packs, are loops that know of each other only through the outbox. The site is opened
+//! anew for each pass, so that a new enrolment is seen. What goes wrong in a pass is logged and the next one comes in its
+//! time; a daemon only ends when it is asked to, or when it cannot begin.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Room for the day when the disk is full. SQLite can then neither delete nor checkpoint, because both write first; with
 //! the ballast gone it can do both.
 //!
-//! 16 MiB in `queue.ballast` beside the store: more than the log that a checkpoint writes back. It is given up when a write finds no room, and made again when four times its size is free, so that making it is
-//! never what fills the disk.
+//! 16 MiB in `queue.ballast` beside the store: more than the log that a checkpoint writes back. It is given up when a write
+//! finds no room, and made again when four times its size is free, so that making it is never what fills the disk.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
