@@ -4,9 +4,11 @@ use std::fmt;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Command, Invocation, LogFormat};
 use crate::clock;
@@ -23,13 +25,21 @@ pub fn start(invocation: &Invocation) {
             _ => LevelFilter::TRACE,
         },
     };
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_target(false);
+    let log = tracing_subscriber::registry().with(told(level));
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let started = match invocation.log_format {
-        LogFormat::Text => log.with_ansi(false).with_timer(Local).try_init(),
-        LogFormat::Json => log.json().with_timer(Utc).try_init(),
+        LogFormat::Text => log.with(layer.with_ansi(false).with_timer(Local)).try_init(),
+        LogFormat::Json => log.with(layer.json().with_timer(Utc)).try_init(),
     };
     // a second start in one process, as in tests, keeps the first log
     drop(started);
+}
+
+/// Our own words up to `level`; those of libraries never below INFO, because some tell every byte that they send before
+/// TLS has it: `ureq_proto` the bearer token and the client secret of a mailbox, in a dump of hex.
+fn told(level: LevelFilter) -> Targets {
+    // the name is a beginning: `meterpost_wire` too
+    Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("meterpost", level)
 }
 
 /// An instant as people read it: `2026-11-21T12:00:00+01:00`.
@@ -64,6 +74,23 @@ impl FormatTime for Utc {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_say_no_more_than_info_whatever_is_asked_for() {
+        use tracing::Level;
+        let told_at = |level, target, words: Level| told(level).would_enable(target, &words);
+        for library in
+            ["ureq_proto::util", "ureq::run", "rustls::client::hs", "lettre::transport", "async_snmp::client"]
+        {
+            assert!(!told_at(LevelFilter::TRACE, library, Level::DEBUG), "{library}");
+            assert!(told_at(LevelFilter::TRACE, library, Level::INFO), "{library}");
+            assert!(!told_at(LevelFilter::ERROR, library, Level::WARN), "{library}");
+        }
+        for own in ["meterpost::deliver", "meterpost_wire::seal"] {
+            assert!(told_at(LevelFilter::TRACE, own, Level::TRACE), "{own}");
+            assert!(!told_at(LevelFilter::WARN, own, Level::INFO), "{own}");
+        }
+    }
 
     #[test]
     fn people_read_local_time_with_its_zone() {

@@ -5,7 +5,7 @@ use std::io;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-
+use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -24,20 +24,28 @@ pub(super) enum Format {
 
 pub(super) fn to_stderr(quiet: bool, verbose: u8, format: Format) {
     let level = match (quiet, verbose) {
-        (true, _) => tracing::Level::ERROR,
-        (false, 0) => tracing::Level::INFO,
-        (false, 1) => tracing::Level::DEBUG,
-        (false, _) => tracing::Level::TRACE,
+        (true, _) => Level::ERROR,
+        (false, 0) => Level::INFO,
+        (false, 1) => Level::DEBUG,
+        (false, _) => Level::TRACE,
     };
-    // At its finest the IMAP library tells every byte that it sends, the password too.
-    let filter = Targets::new().with_default(level).with_target("async_imap", tracing::Level::ERROR);
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
-    let log = tracing_subscriber::registry().with(filter);
+    let log = tracing_subscriber::registry().with(told(level));
     // A second call in one process (tests) keeps the first.
     let _ = match format {
         Format::Text => log.with(layer.with_ansi(false).with_timer(Local)).try_init(),
         Format::Json => log.with(layer.json().with_timer(Utc)).try_init(),
     };
+}
+
+/// Our own words up to `level`; those of libraries never below INFO: at its finest the IMAP library tells every byte that it
+/// sends, the password too, and another may tell a token.
+fn told(level: Level) -> Targets {
+    // the name is a beginning: `meterpost_central` and `meterpost_wire`
+    Targets::new()
+        .with_default(level.min(Level::INFO))
+        .with_target("async_imap", Level::ERROR)
+        .with_target("meterpost", level)
 }
 
 struct Local;
@@ -70,5 +78,16 @@ mod tests {
         let at = "2026-11-21T14:00:00Z".parse().expect("an instant");
         let zone = TimeZone::get("Europe/Berlin").expect("a zone");
         assert_eq!(local(at, zone), "2026-11-21T15:00:00+01:00");
+    }
+
+    #[test]
+    fn libraries_say_no_more_than_info_whatever_is_asked_for() {
+        let finest = told(Level::TRACE);
+        for library in ["async_imap::imap_stream", "hyper::proto", "rustls::client::hs", "axum::serve"] {
+            assert!(!finest.would_enable(library, &Level::DEBUG), "{library}");
+        }
+        assert!(finest.would_enable("meterpost_central::accept", &Level::TRACE));
+        assert!(finest.would_enable("meterpost_wire::seal", &Level::TRACE));
+        assert!(!told(Level::ERROR).would_enable("hyper::proto", &Level::WARN), "`--quiet` is for libraries too");
     }
 }
