@@ -127,14 +127,17 @@ pub enum Course {
 }
 
 impl State {
-    /// As the store has it.
-    pub fn load(tx: &Tx<'_>) -> Result<Self, StoreError> {
-        let text = tx.fact(FACT)?;
-        let state = text.map(|text| serde_json::from_str(&text));
-        state
-            .transpose()
-            .map(Option::unwrap_or_default)
-            .map_err(|error| StoreError::Damaged(format!("`{FACT}`: {error}")))
+    /// As the store has it, and whether that was so. Of what cannot be read (a newer program wrote it, or the disk changed it)
+    /// nothing is left but that the pack in use is the highest: reading printers does not hang on it.
+    pub fn load(tx: &Tx<'_>, in_use: Option<&Place>) -> Result<(Self, bool), StoreError> {
+        let Some(text) = tx.fact(FACT)? else { return Ok((Self::default(), true)) };
+        Ok(match serde_json::from_str(&text) {
+            Ok(state) => (state, true),
+            Err(_) => {
+                let highest = in_use.map(|place| (place.channel.to_string(), place.version));
+                (Self { highest: highest.into_iter().collect(), ..Self::default() }, false)
+            }
+        })
     }
 
     /// Keeps it.
@@ -171,11 +174,6 @@ impl State {
     /// A pack waits.
     pub fn hold(&mut self, place: &Place, until_read: bool) {
         self.held = Some(Held { place: place.to_string(), until_read });
-    }
-
-    /// Nothing waits any more.
-    pub fn let_go(&mut self) {
-        self.held = None;
     }
 
     /// A pack is taken back, and neither it nor an older one comes by itself.

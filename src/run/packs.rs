@@ -148,12 +148,23 @@ impl<'a> Here<'a> {
     }
 
     fn state(&self) -> Result<State, Failure> {
-        self.site.store().read(State::load).map_err(|error| failed(error.into()))
+        self.load().map(|(state, _)| state)
+    }
+
+    /// What is remembered, and whether that could be read.
+    fn load(&self) -> Result<(State, bool), Failure> {
+        let in_use = self.in_use();
+        self.site.store().read(|tx| State::load(tx, in_use.as_ref())).map_err(|error| failed(error.into()))
+    }
+
+    fn in_use(&self) -> Option<Place> {
+        self.shelf.current().ok().flatten()
     }
 
     fn change(&self, change: impl Fn(&mut State)) -> Result<(), Failure> {
+        let in_use = self.in_use();
         let changed = self.site.store().write(|tx| {
-            let mut state = State::load(tx)?;
+            let (mut state, _) = State::load(tx, in_use.as_ref())?;
             change(&mut state);
             state.save(tx)
         });
@@ -199,7 +210,7 @@ impl<'a> Here<'a> {
             keys.iter().map(|key| key.id().to_string()).collect::<Vec<_>>().join(" ")
         );
         let state = self.state()?;
-        let in_use = self.shelf.current().ok().flatten().filter(|place| self.shelf.load(place).is_ok());
+        let in_use = self.in_use().filter(|place| self.shelf.load(place).is_ok());
         let unchanged =
             |place: &Place| Ok((format!("pack {place} is in use, and there is no newer one\n"), End::Unchanged));
         let last = state
@@ -326,7 +337,7 @@ impl<'a> Here<'a> {
     }
 
     fn adopt(&self, place: &Place, person: Person) -> Result<(), Failure> {
-        let before = self.shelf.current().ok().flatten();
+        let before = self.in_use();
         let now = clock::now();
         // whoever goes back by hand does not want to be brought forward again in the night
         let left = before.clone().filter(|before| before.channel == place.channel && before.version > place.version);
@@ -417,7 +428,13 @@ pub fn library(site: &Site, config: &Config) -> Result<Library, Failure> {
     {
         here.note("pack-expired", format!("pack {place} has expired and is used on: a newer one ought to have come"))?;
     }
-    let trial = here.state()?.on_trial().and_then(|place| here.shelf.load(&place).ok()?.library().ok());
+    let (state, readable) = here.load()?;
+    if !readable {
+        here.change(|_| {})?;
+        let text = "what was remembered of packs could not be read, and is begun anew".to_owned();
+        here.note("pack-damaged", text)?;
+    }
+    let trial = state.on_trial().and_then(|place| here.shelf.load(&place).ok()?.library().ok());
     library.trial = trial.map(Arc::new);
     Ok(library)
 }
@@ -468,7 +485,7 @@ pub fn after_reading(site: &Site, config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     let _lock = site.lock(Half::Packs).map_err(failed)?;
-    if let Some(place) = here.shelf.current().ok().flatten().filter(|_| state.watches(now)) {
+    if let Some(place) = here.in_use().filter(|_| state.watches(now)) {
         let (mut complete_before, mut no_longer) = (0, 0);
         let count = |known: &crate::memory::Known| {
             if known.went.pack == place.version && known.went.complete_before {
