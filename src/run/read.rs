@@ -186,8 +186,7 @@ pub async fn preview(
             false => Failure::failed("stopped before everything was read"),
         });
     };
-    let read: HashSet<String> = gathered.iter().map(|device| device.reading.key.clone()).collect();
-    gathered.extend(unanswered(site, &ended, &read, started_at).map_err(failed)?);
+    gathered.extend(unanswered(site, &ended, started_at).map_err(failed)?);
     site.preview(terms, gathered, &ended.end, clock::now()).map_err(failed)
 }
 
@@ -195,15 +194,11 @@ pub async fn preview(
 fn seal(site: &Site, terms: Terms, mut told: mpsc::Receiver<Told>) -> Result<(Option<SweepEnd>, Summary), SiteError> {
     let started_at = terms.start.started_at;
     let mut sealer = site.sealer(terms)?;
-    let mut read = HashSet::new();
     while let Some(told) = told.blocking_recv() {
         match told {
-            Told::Device(device) => {
-                read.insert(device.reading.key.clone());
-                sealer.push((*device).into(), clock::now())?;
-            }
+            Told::Device(device) => sealer.push((*device).into(), clock::now())?,
             Told::Ended(ended) => {
-                for device in unanswered(site, &ended, &read, started_at)? {
+                for device in unanswered(site, &ended, started_at)? {
                     sealer.push(device, clock::now())?;
                 }
                 let sealed = sealer.finish(&ended.end, clock::now())?;
@@ -214,18 +209,14 @@ fn seal(site: &Site, terms: Terms, mut told: mpsc::Receiver<Told>) -> Result<(Op
     Ok((None, sealer.break_off(clock::now())?))
 }
 
-/// Known devices whose address was asked and that are in no reading: they did not answer, or refused.
-fn unanswered(
-    site: &Site,
-    ended: &Ended,
-    read: &HashSet<String>,
-    started_at: Timestamp,
-) -> Result<Vec<Gathered>, SiteError> {
+/// Known devices whose address was asked and that are in no sealed batch of this pass: they did not answer, or refused. Those
+/// that were read and wait for the seal are among them; it knows them.
+fn unanswered(site: &Site, ended: &Ended, started_at: Timestamp) -> Result<Vec<Gathered>, SiteError> {
     let missing = |known: &Known| {
         let address: IpAddr = known.address.parse().ok()?;
         let asked = ended.asked.iter().any(|(addresses, port)| *port == known.port && addresses.contains(address));
         let denied = ended.denied.contains(&address);
-        (asked && !ended.unread.contains(&address) && !read.contains(&known.key))
+        (asked && !ended.unread.contains(&address))
             .then(|| Gathered { reading: without_answer(known.key.clone(), denied, ended.end.ended_at), reached: None })
     };
     Ok(site.not_seen_since(started_at)?.iter().filter_map(missing).collect())

@@ -84,6 +84,8 @@ pub struct Sealer<'a> {
     draft: Draft<Remembered>,
     /// Keys of this run with their MACs, to tell a device with two addresses from two devices with one serial.
     seen: HashMap<String, Vec<String>>,
+    /// Keys of devices that were read in this run, as they are stored.
+    read: HashSet<String>,
     /// Serials that several devices have, by their names in the store. Nobody else changes them while a run has its lock.
     shared: HashSet<String>,
     part: u32,
@@ -109,19 +111,25 @@ struct Remembered {
 impl<'a> Sealer<'a> {
     pub(super) fn new(store: &'a Store, unlocked: &'a Unlocked, terms: Terms) -> Result<Self, SiteError> {
         let shared = store.read(|tx| tx.facts_beginning(SHARED_SERIAL))?.into_iter().collect();
-        let (draft, seen, summary) = (Draft::default(), HashMap::new(), Summary::default());
+        let (draft, seen, read, summary) = (Draft::default(), HashMap::new(), HashSet::new(), Summary::default());
         let (part, held, counted, gone) = (0, None, false, Vec::new());
-        Ok(Self { store, unlocked, terms, draft, seen, shared, part, summary, held, counted, gone })
+        Ok(Self { store, unlocked, terms, draft, seen, read, shared, part, summary, held, counted, gone })
     }
 
     pub(super) fn preview(store: &'a Store, unlocked: &'a Unlocked, terms: Terms) -> Result<Self, SiteError> {
         Ok(Self { held: Some(Vec::new()), ..Self::new(store, unlocked, terms)? })
     }
 
-    /// Takes one reading; seals and queues the batch before it when that is full.
+    /// Takes one reading; seals and queues the batch before it when that is full. A device that was read in this run is not
+    /// reported as silent too, by whatever address or key it was missed.
     pub fn push(&mut self, gathered: Gathered, now: Timestamp) -> Result<(), SiteError> {
         let Gathered { mut reading, reached } = gathered;
         self.tell_apart(&mut reading)?;
+        if reached.is_some() {
+            self.read.insert(reading.key.clone());
+        } else if self.read.contains(&reading.key) {
+            return Ok(());
+        }
         let keyring = &self.unlocked.keyring;
         let before = self.store.read(|tx| memory::by_key(tx, keyring, &reading.key))?;
         if let Some(before) = &before {
@@ -261,7 +269,8 @@ impl<'a> Sealer<'a> {
             drafted.reading.key = privacy::key(&first, &self.terms.policy, &|text| names.hashed(text));
             drafted.xml = xml::encode_device(&drafted.reading);
             drafted.with.known.iter_mut().for_each(|known| known.key.clone_from(&first));
-            drafted.with.key = first;
+            drafted.with.key.clone_from(&first);
+            self.read.insert(first);
         }
         reading.key = by_mac;
         Ok(())
