@@ -30,6 +30,7 @@
 //!
 //! The outbox does not know what is inside a batch: tokens are opaque bytes to it, and items are named by sequence.
 
+mod again;
 pub mod age;
 mod backlog;
 pub mod cap;
@@ -40,6 +41,7 @@ use meterpost_wire::hex;
 use rusqlite::Row;
 use sha2::{Digest, Sha256};
 
+pub use again::{Resent, resend, resend_by_code};
 pub use backlog::Backlog;
 pub use number::{Slot, go_on_after_damage, heed, jump_to, next_sequence, slot};
 
@@ -190,6 +192,16 @@ pub enum OutboxError {
     /// Exit 1: its bytes are not what was queued.
     #[error("the bytes of item {0} fail their hash: the disk has changed them")]
     Rotten(u64),
+    /// Exit 1: a code names a number that this site cannot have come to.
+    #[error(
+        "the code names batch {named}, and the next one here is {next}: no backup is that old, the code was not made for this store"
+    )]
+    Beyond {
+        /// The highest number of the code.
+        named: u64,
+        /// The own next one.
+        next: u64,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -380,15 +392,11 @@ pub fn retry(tx: &Tx<'_>, sequence: u64, now: Timestamp) -> Result<(), OutboxErr
     Ok(())
 }
 
-/// A person ends an item. What the central never acknowledged becomes a void `deleted`; a delivered item leaves none.
-/// Gives where it stood.
-pub fn delete(tx: &Tx<'_>, sequence: u64, now: Timestamp) -> Result<State, OutboxError> {
-    let state = item(tx, sequence)?.state;
+/// A person ends an item. What the central never acknowledged becomes a void `deleted`; what it has leaves none, also when it
+/// was to be sent again.
+pub fn delete(tx: &Tx<'_>, sequence: u64, acknowledged: bool, now: Timestamp) -> Result<(), StoreError> {
     tx.execute("DELETE FROM batch WHERE seq = ?1", [sql(sequence)])?;
-    if state != State::Delivered {
-        number::deleted(tx, sequence, now)?;
-    }
-    Ok(state)
+    if acknowledged { number::end(tx, sequence) } else { number::deleted(tx, sequence, now) }
 }
 
 /// Ends what has been kept long enough, and gives the room back to the disk. The number of items that went.

@@ -21,7 +21,7 @@ use crate::enroll::{self, EnrollError, Taken};
 use crate::keyring::{KeyFileError, Keyring, SiteKeys};
 use crate::memory::{self, Known};
 use crate::open::{self, NotOpened, OpenedBatch};
-use crate::outbox::{self, Event, Item, OutboxError, Outcome, Rest, State, Tally};
+use crate::outbox::{self, Event, Item, OutboxError, Outcome, Resent, Rest, State, Tally};
 use crate::store::{Half, LockError, RunLock, Store, StoreError, ballast, salvage};
 
 /// Where a site lies.
@@ -249,18 +249,15 @@ impl Site {
         Ok(open::with_site(captured, self.keys()?)?)
     }
 
-    /// Sequences of items whose bytes fail their hash or do not open. Those that waited are set aside: nobody could read
-    /// them.
-    pub fn check(&self, now: Timestamp) -> Result<Vec<u64>, SiteError> {
-        let mut bad = self.store.read(outbox::check)?;
-        for item in self.items()? {
-            if !bad.contains(&item.sequence) && matches!(self.show(item.sequence), Err(SiteError::NotOpened(_))) {
-                bad.push(item.sequence);
-            }
-        }
-        bad.sort_unstable();
+    /// Items whose bytes fail their hash or do not open, with where they stood. Those that waited are set aside: nobody could
+    /// read them.
+    pub fn check(&self, now: Timestamp) -> Result<Vec<(u64, State)>, SiteError> {
+        let rotten = self.store.read(outbox::check)?;
+        let opens = |item: &Item| !matches!(self.show(item.sequence), Err(SiteError::NotOpened(_)));
+        let bad = self.items()?.into_iter().filter(|item| rotten.contains(&item.sequence) || !opens(item));
+        let bad: Vec<(u64, State)> = bad.map(|item| (item.sequence, item.state)).collect();
         self.store.write(|tx| {
-            bad.iter().try_for_each(|&sequence| {
+            bad.iter().filter(|(_, state)| *state == State::Waiting).try_for_each(|&(sequence, _)| {
                 let reason = OutboxError::Rotten(sequence).to_string();
                 outbox::settle(tx, sequence, None, &Outcome::Refused { reason, refusal: None }, now).map(drop)
             })
@@ -273,17 +270,14 @@ impl Site {
         Ok(self.store.write(|tx| outbox::retry(tx, sequence, now))?)
     }
 
-    /// A person sends again what somebody at the central asked for: what is here waits, what is not becomes a void. Gives the
-    /// numbers that wait now.
-    pub fn resend(&self, ranges: &[(u64, u64)], now: Timestamp) -> Result<Vec<u64>, SiteError> {
-        Ok(self.store.write(|tx| {
-            let asked = |sequence: u64| ranges.iter().any(|(from, to)| (*from..=*to).contains(&sequence));
-            let here: Vec<u64> =
-                outbox::list(tx)?.iter().map(|item| item.sequence).filter(|sequence| asked(*sequence)).collect();
-            outbox::heed(tx, ranges, None, now)?;
-            here.iter().try_for_each(|sequence| outbox::retry(tx, *sequence, now))?;
-            Ok::<_, OutboxError>(here)
-        })?)
+    /// A person sends again what is here of these numbers.
+    pub fn resend(&self, ranges: &[(u64, u64)], now: Timestamp) -> Result<Resent, SiteError> {
+        Ok(self.store.write(|tx| outbox::resend(tx, ranges, now))?)
+    }
+
+    /// A person sends again what somebody at the central asked for: what is here waits, what is not becomes a void.
+    pub fn resend_by_code(&self, ranges: &[(u64, u64)], now: Timestamp) -> Result<Resent, SiteError> {
+        Ok(self.store.write(|tx| outbox::resend_by_code(tx, ranges, now))?)
     }
 
     /// Whether a sweep that begins now is sealed as the queue stands (`cap`). One that is not is counted, and the next batch's
@@ -307,11 +301,17 @@ impl Site {
         Ok(self.store.read(outbox::next_sequence)?)
     }
 
-    /// A person ends an item; what the central never acknowledged becomes a void.
-    ///
-    /// Gives where it stood.
-    pub fn delete(&self, sequence: u64, now: Timestamp) -> Result<State, SiteError> {
-        Ok(self.store.write(|tx| outbox::delete(tx, sequence, now))?)
+    /// A person ends an item; what the central never acknowledged becomes a void. Gives whether the central has it.
+    pub fn delete(&self, sequence: u64, now: Timestamp) -> Result<bool, SiteError> {
+        let keys = self.keys().ok();
+        Ok(self.store.write(|tx| {
+            let (item, signed) = (outbox::item(tx, sequence)?, outbox::receipt(tx, sequence)?);
+            // one that was to be sent again keeps its receipt
+            let proven = keys.zip(signed).is_some_and(|(keys, jws)| is_receipt_of(&item, keys, &jws));
+            let acknowledged = item.state == State::Delivered || proven;
+            outbox::delete(tx, sequence, acknowledged, now)?;
+            Ok::<_, OutboxError>(acknowledged)
+        })?)
     }
 
     /// Ends what has been kept long enough; the number of items that went.
@@ -337,7 +337,7 @@ impl Site {
             .read(|tx| Ok::<_, OutboxError>((outbox::item(tx, sequence)?, outbox::receipt(tx, sequence)?)))?;
         let Some(jws) = receipt else { return Ok(None) };
         let keys = self.keys()?;
-        let submitted = Submitted { site: keys.site(), batch_id: &item.id, sequence, sha256: &item.sha256 };
+        let submitted = submitted(&item, keys);
         let proven = keys.receipt_keys(item.epoch).iter().find_map(|key| {
             let receipt = verify_receipt(&jws, key, &submitted).map(|receipt| receipt.to_json());
             receipt.or_else(|_| verify_refusal(&jws, key, &submitted).map(|refusal| refusal.to_json())).ok()
@@ -422,6 +422,15 @@ impl Site {
             self.store.read(|tx| Ok::<_, StoreError>((outbox::next_due(tx)?, outbox::rested(tx, channels)?)))?;
         Ok(due.map(|due| rested.map_or(due, |rested| due.max(rested.due_at))))
     }
+}
+
+fn submitted<'a>(item: &'a Item, keys: &'a SiteKeys) -> Submitted<'a> {
+    Submitted { site: keys.site(), batch_id: &item.id, sequence: item.sequence, sha256: &item.sha256 }
+}
+
+/// Whether what the central signed says that it has this item; a refusal does not.
+fn is_receipt_of(item: &Item, keys: &SiteKeys, jws: &str) -> bool {
+    keys.receipt_keys(item.epoch).iter().any(|key| verify_receipt(jws, key, &submitted(item, keys)).is_ok())
 }
 
 /// The store; one that is damaged is moved aside and what can be read of it is saved, unless another run has it open.

@@ -164,7 +164,8 @@ pub(super) fn deleted(tx: &Tx<'_>, sequence: u64, now: Timestamp) -> Result<(), 
     declare(tx, sequence, sequence, VoidReason::Deleted, now)
 }
 
-fn end(tx: &Tx<'_>, sequence: u64) -> Result<(), StoreError> {
+/// It comes, or the central has it: no void of its own.
+pub(super) fn end(tx: &Tx<'_>, sequence: u64) -> Result<(), StoreError> {
     tx.execute("DELETE FROM void WHERE from_seq = ?1 AND to_seq = ?1", [sql(sequence)]).map(drop)
 }
 

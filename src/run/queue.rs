@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::{Config, Places};
 use crate::open;
 use crate::outbox::age::{STEPS, ages};
-use crate::outbox::{Item, Rest, State};
+use crate::outbox::{Item, Resent, Rest, State};
 use crate::site::{Paths, Site, SiteError};
 use crate::store;
 
@@ -102,7 +102,8 @@ fn table(items: &[Item], rest: Option<&Rest>, zone: &TimeZone) -> String {
             (State::Delivered, ..) => format!("delivered {}", local(item.since)),
             (State::HandedOver, ..) => format!("handed over {}", local(item.since)),
             (State::SetAside, error, _) => {
-                format!("set aside {}: {}", local(item.since), error.as_deref().unwrap_or("by a person"))
+                let why = error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+                format!("set aside {}{why}", local(item.since))
             }
         };
         let (state, queued_at) = (item.state.as_str(), local(item.queued_at));
@@ -131,43 +132,57 @@ pub fn receipt(places: &Places, sequence: u64, out: &mut dyn Write) -> Result<Ex
     }
 }
 
-/// Proves every token: its hash, and that the site's keys open it. What fails is set aside.
+/// Proves every token: its hash, and that the site's keys open it. What waits and fails is set aside.
 pub fn check(places: &Places, out: &mut dyn Write) -> Result<Exit, Failure> {
     let site = site(places)?;
-    let rotten = site.check(clock::now()).map_err(failed)?;
+    let bad = site.check(clock::now()).map_err(failed)?;
     if let Some(free) = site.short_of_room() {
         print(out, &format!("the disk is nearly full: {} MiB are free where the queue lies\n", free >> 20))?;
     }
     let count = site.items().map_err(failed)?.len();
     let items = if count == 1 { "1 item" } else { &format!("{count} items") };
-    if rotten.is_empty() {
+    if bad.is_empty() {
         return print(out, &format!("{items} checked: all whole\n"));
     }
-    let lines: String =
-        rotten.iter().map(|sequence| format!("{sequence}: its bytes do not open; set aside\n")).collect();
+    let lines: String = bad
+        .iter()
+        .map(|(sequence, stood)| {
+            let means = match stood {
+                State::Waiting => "set aside",
+                State::SetAside => "it was set aside before",
+                State::HandedOver => "it was handed over, and cannot be sent again",
+                State::Delivered => "the central has it",
+            };
+            format!("{sequence}: its bytes do not open; {means}\n")
+        })
+        .collect();
     print(out, &format!("{items} checked\n{lines}"))?;
-    Ok(Exit::InPart)
+    // a copy of what the central has is nobody's loss
+    let lost = bad.iter().any(|(_, stood)| *stood != State::Delivered);
+    Ok(if lost { Exit::InPart } else { Exit::Done })
 }
 
 /// A person sends items again; each is due at once.
 pub fn resend(places: &Places, from: u64, to: u64, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let site = site(places)?;
-    let now = clock::now();
-    let there: Vec<u64> = site
-        .items()
-        .map_err(failed)?
-        .iter()
-        .map(|item| item.sequence)
-        .filter(|sequence| (from..=to).contains(sequence))
-        .collect();
-    if there.is_empty() {
-        return Err(Failure::failed(format!("the outbox has no item from {from} to {to}"))
+    let resent = site(places)?.resend(&[(from, to)], clock::now()).map_err(failed)?;
+    if resent == Resent::default() {
+        let numbers = if from == to { from.to_string() } else { format!("from {from} to {to}") };
+        return Err(Failure::failed(format!("the outbox has no item {numbers}"))
             .hint("`meterpost outbox list` shows the numbers"));
     }
-    for sequence in &there {
-        site.retry(*sequence, now).map_err(failed)?;
+    print(out, &resent_text(&resent))?;
+    Ok(if resent.rotten.is_empty() { Exit::Done } else { Exit::InPart })
+}
+
+fn resent_text(Resent { waiting, rotten, jumped_to }: &Resent) -> String {
+    let mut text: String = waiting.iter().map(|sequence| format!("{sequence} waits to be sent\n")).collect();
+    text.extend(rotten.iter().map(|sequence| format!("{sequence}: its bytes do not open; it cannot be sent again\n")));
+    if let Some(next) = jumped_to {
+        text += &format!(
+            "the central has seen higher numbers than this store gave, as after a backup: the next one is {next}\n"
+        );
     }
-    print(out, &there.iter().map(|sequence| format!("{sequence} waits to be sent\n")).collect::<String>())
+    text
 }
 
 /// A person sends again what a code names that somebody at the central read out.
@@ -175,16 +190,17 @@ pub fn resend_code(places: &Places, code: &str, out: &mut dyn Write) -> Result<E
     let site = site(places)?;
     let ranges = resend::decode(site.keys().map_err(failed)?.site(), code)
         .map_err(|error| Failure::usage(format!("`{code}`: {error}")))?;
-    let here = site.resend(&ranges, clock::now()).map_err(failed)?;
-    let mut text: String = here.iter().map(|sequence| format!("{sequence} waits to be sent\n")).collect();
+    let resent = site.resend_by_code(&ranges, clock::now()).map_err(failed)?;
+    let mut text = resent_text(&resent);
     let asked: u64 = ranges.iter().map(|(from, to)| to - from + 1).sum();
-    let gone = asked - here.len() as u64;
+    let gone = asked - (resent.waiting.len() + resent.rotten.len()) as u64;
     if gone > 0 {
         text += &format!(
             "{gone} of {asked} are not here any more: the next batch tells the central that they will not come\n"
         );
     }
-    print(out, &text)
+    print(out, &text)?;
+    Ok(if resent.rotten.is_empty() { Exit::Done } else { Exit::InPart })
 }
 
 /// How old what was not acknowledged is, by channel.
@@ -212,13 +228,9 @@ fn age_table(items: &[Item], now: Timestamp) -> String {
 
 /// A person ends an item for good.
 pub fn delete(places: &Places, sequence: u64, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let from = site(places)?.delete(sequence, clock::now()).map_err(failed)?;
-    let consequence = match from {
-        State::Delivered => "the central has it",
-        State::Waiting | State::HandedOver | State::SetAside => {
-            "the next batch tells the central that it will not come"
-        }
-    };
+    let acknowledged = site(places)?.delete(sequence, clock::now()).map_err(failed)?;
+    let consequence =
+        if acknowledged { "the central has it" } else { "the next batch tells the central that it will not come" };
     print(out, &format!("{sequence} deleted; {consequence}\n"))
 }
 

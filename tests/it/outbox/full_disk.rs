@@ -130,7 +130,7 @@ fn a_full_disk_costs_the_ballast_first_and_with_room_again_it_is_made_again() {
     disk.clear();
     let site = Site::open(&places).unwrap();
     assert_eq!(site.items().unwrap().len(), sealed as usize);
-    assert_eq!(site.check(at(500)).unwrap(), [0; 0]);
+    assert_eq!(site.check(at(500)).unwrap(), []);
     site.keep_ballast(at(500)).unwrap();
     assert!(has_ballast(), "made again");
     assert_eq!(try_seal(&site, sealed + 1).unwrap(), u64::from(sealed) + 1);
