@@ -174,7 +174,7 @@ pub fn is_maildir(path: &Path) -> bool {
 /// Hidden files, files that are still written, and the list that a collector puts beside its files.
 pub fn is_passed_over(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".part") || name.starts_with("manifest.")
+    name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".part") || name.ends_with(".sha256")
 }
 
 impl After {

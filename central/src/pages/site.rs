@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::rejection::FormRejection;
+use axum::extract::rejection::{FormRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -48,8 +48,9 @@ pub struct ForkForm {
 pub async fn page(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Failure> {
+    let Path(id) = id.map_err(|_| Failure::NotFound)?;
     let frame = frame(&app, &headers, "sites", &format!("/sites/{}", words::encoded(&id))).await?;
     let now = clock::now();
     let row = app.store.sites().await?.into_iter().find(|row| row.id == id).ok_or(Failure::NotFound)?;
@@ -79,9 +80,10 @@ pub async fn page(
 pub async fn take_note(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     form: Result<Form<ForkForm>, FormRejection>,
 ) -> Result<Response, Failure> {
+    let Path(id) = id.map_err(|_| Failure::NotFound)?;
     let here = format!("/sites/{}", words::encoded(&id));
     let Frame { person, .. } = frame(&app, &headers, "sites", &here).await?;
     let form = form?.0;

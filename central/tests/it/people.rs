@@ -137,6 +137,8 @@ fn every_fault_is_a_page() {
         (get("/?q=%ff%fe"), b"", 200),
         (get("/login?next=a&next=b"), b"", 200),
         (get("/devices/%ff"), b"", 404),
+        (get("/sites/%ff"), b"", 404),
+        (send("POST", "/sites/%ff", form), b"token=a&sequence=1", 404),
         (get("/devices/x/y"), b"", 404),
         (get("/logout"), b"", 405),
         (send("POST", "/", form), b"", 405),

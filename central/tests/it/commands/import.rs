@@ -114,7 +114,7 @@ fn a_batch_counts_once_in_whatever_shape_it_comes() {
     bed.write("box/cur/1600000000.1.host:2,S", "Subject: read before\n\n");
     bed.write(".hidden", "x");
     bed.write("half.tmp", "x");
-    bed.write("manifest.json", "{}");
+    bed.write(&format!("{}.sha256", site.epoch.kid().site()), "the collector's list");
     let told = bed.import(&[&bed.all()], 0, "");
     assert_eq!(told, "6 files and messages: 6 new batches\n");
     let output = bed.piped(&["import", "-"], &message(site, 7));
