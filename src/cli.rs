@@ -283,5 +283,5 @@ const LATER: [&str; 4] = ["doctor", "bundle", "ui", "uninstall"];
 /// The planned command that was asked for.
 fn later(error: &clap::Error) -> Option<&'static str> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return None };
-    LATER.into_iter().find(|later| later.rsplit(' ').next() == Some(word.as_str()))
+    LATER.into_iter().find(|later| *later == word)
 }

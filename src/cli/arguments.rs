@@ -340,6 +340,13 @@ impl ScanArguments {
             return Err(Failure::usage("`--sweep-only` reads nothing that `--format xml` could show")
                 .hint("`table`, `json` and `csv` list what was found"));
         }
+        let devices_only = self.format == Format::Xml || self.format == Format::Csv && !self.sweep_only;
+        if self.verdicts && devices_only {
+            return Err(Failure::usage(
+                "`--verdicts` has no place in this `--format`: it has a row for each printer alone",
+            )
+            .hint("`table` and `json` list the silent addresses, and with `--sweep-only` `csv` does too"));
+        }
         let Access { credentials, credential_names, port, timeout } = self.access.into_access()?;
         Ok(Scan {
             targets: self.targets,

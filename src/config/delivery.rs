@@ -75,11 +75,14 @@ pub struct Mail {
 }
 
 impl Check<'_> {
-    pub(super) fn channels(&mut self, written: Option<&[Spanned<String>]>) -> Vec<Channel> {
+    pub(super) fn channels(&mut self, written: &At<Vec<Spanned<String>>>) -> Vec<Channel> {
         let Some(written) = written else { return vec![Channel::Https] };
+        if written.get_ref().is_empty() {
+            self.fault(&written.span(), "`channels` names none: `[\"https\"]` would be right".to_owned());
+        }
         let words = Channel::ALL.map(Channel::as_str);
         let mut channels = Vec::new();
-        for word in written {
+        for word in written.get_ref() {
             match Channel::ALL.into_iter().find(|channel| channel.as_str() == word.get_ref()) {
                 Some(twice) if channels.contains(&twice) => {
                     self.fault(&word.span(), format!("`channels`: `{}` stands there twice", word.get_ref()));
@@ -100,7 +103,7 @@ impl Check<'_> {
 
     /// Whether each channel that is named has what it needs.
     pub(super) fn described(&mut self, raw: &RawDelivery) {
-        for word in raw.channels.iter().flatten() {
+        for word in raw.channels.iter().flat_map(Spanned::get_ref) {
             let (table, example) = match word.get_ref().as_str() {
                 "mail" if raw.mail.is_none() => ("mail", "from = \"printers@customer.example\"` and `server"),
                 "file" if raw.file.is_none() => ("file", "directory"),
@@ -115,8 +118,16 @@ impl Check<'_> {
         let secret =
             self.secret("proxy_secret", [&raw.proxy_secret, &raw.proxy_secret_file, &raw.proxy_secret_env]).ok()?;
         let Some(url) = &raw.proxy else {
-            if let Some(user) = &raw.proxy_user {
-                self.fault(&user.span(), "`proxy_user` stands without `proxy`".to_owned());
+            let alone = [
+                ("proxy_user", &raw.proxy_user),
+                ("proxy_secret", &raw.proxy_secret),
+                ("proxy_secret_file", &raw.proxy_secret_file),
+                ("proxy_secret_env", &raw.proxy_secret_env),
+            ];
+            for (key, written) in alone {
+                if let Some(written) = written {
+                    self.fault(&written.span(), format!("`{key}` stands without `proxy`"));
+                }
             }
             return None;
         };

@@ -57,7 +57,7 @@ pub fn config(raw: RawConfig, source: &Source<'_>) -> Result<Config, Vec<Fault>>
         written => check.schedule("packs", written, &timezone),
     };
     let packs = check.packs(&raw.packs);
-    let channels = check.channels(raw.delivery.channels.as_deref());
+    let channels = check.channels(&raw.delivery.channels);
     let proxy = check.proxy(&raw.delivery.https);
     let mail = raw.delivery.mail.as_ref().and_then(|raw| check.mail(raw));
     let file = raw.delivery.file.as_ref().and_then(|raw| check.file(raw));

@@ -72,7 +72,7 @@ pub struct RawSchedule {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDelivery {
-    pub channels: Option<Vec<Spanned<String>>>,
+    pub channels: At<Vec<Spanned<String>>>,
     pub https: RawHttps,
     pub mail: Option<Spanned<RawMail>>,
     pub file: Option<Spanned<RawFile>>,

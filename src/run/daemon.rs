@@ -16,14 +16,15 @@ use super::{configuration, failed, once, runtime};
 use crate::cli::{Exit, Failure, Invocation, LogFormat, Run, log};
 use crate::clock;
 use crate::config::{Config, Places};
-use crate::deliver::Hurry;
+use crate::deliver::{Hurry, Report};
 use crate::schedule::later;
 use crate::store::Half;
 
 /// The clock is looked at this often while waiting: a host that slept, or whose clock was set, is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 
-/// A pass that found the other half's lock held by another run, or the site in trouble, is tried again after this.
+/// A pass that found the other half's lock held by another run, or the site in trouble, or that could do nothing about what
+/// waits, is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What both loops know.
@@ -125,6 +126,7 @@ impl Daemon {
     }
 
     async fn deliver_on(&self) {
+        let mut not_before = None;
         loop {
             let now = clock::now();
             let scheduled = self.config.send.is_some();
@@ -139,6 +141,7 @@ impl Daemon {
                 tracing::error!("{}", failure.what);
                 Some(later(now, TRY_AGAIN))
             });
+            let due = due.max(due.and(not_before));
             let waited = async {
                 match due {
                     Some(due) => self.wait_until(due).await,
@@ -152,7 +155,8 @@ impl Daemon {
                 waited = waited => if waited.is_break() { return },
                 () = self.sealed.notified(), if !scheduled => continue,
             }
-            self.deliver(if scheduled { Hurry::AtOnce } else { Hurry::WhenDue }).await;
+            let settled = self.deliver(if scheduled { Hurry::AtOnce } else { Hurry::WhenDue }).await;
+            not_before = (!settled).then(|| later(clock::now(), TRY_AGAIN));
         }
     }
 
@@ -182,18 +186,22 @@ impl Daemon {
         }
     }
 
-    async fn deliver(&self, hurry: Hurry) {
+    /// Whether the pass did what it could: the next one may begin as soon as something is due.
+    async fn deliver(&self, hurry: Hurry) -> bool {
         let sent = match once::open(&self.places) {
             Ok(site) => once::send_once(site, self.config.clone(), hurry, &self.stop).await,
             Err(failure) => Err(failure),
         };
-        let failure = match sent {
-            Ok(report) => return tracing::info!("{}", once::send_text(&report).trim_end()),
-            Err(failure) => failure,
-        };
-        tracing::error!("delivering: {}", failure.what);
-        // broken off or not, the loop looks at the signal itself
-        let _ = self.wait_until(later(clock::now(), TRY_AGAIN)).await;
+        match sent {
+            Ok(report) => {
+                tracing::info!("{}", once::send_text(&report).trim_end());
+                !is_stuck(&report)
+            }
+            Err(failure) => {
+                tracing::error!("delivering: {}", failure.what);
+                false
+            }
+        }
     }
 
     /// Waits for a time of the wall clock, or for the end.
@@ -211,5 +219,65 @@ impl Daemon {
                 () = self.stop.asked() => {}
             }
         }
+    }
+}
+
+/// Whether a pass left items without a try and settled none: whatever kept it is there at the next look too, and what is due
+/// is due still.
+fn is_stuck(report: &Report) -> bool {
+    let Report { delivered, handed_over, set_aside, unsure, left, rests: _ } = report;
+    *left > 0 && delivered + handed_over + set_aside + unsure == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_that_tried_nothing_of_what_waits_is_not_made_again_at_once() {
+        let left = Report { left: 1, ..Report::default() };
+        assert!(is_stuck(&left));
+        assert!(!is_stuck(&Report::default()), "nothing waits");
+        assert!(!is_stuck(&Report { delivered: 1, ..left.clone() }), "a channel went down in the middle");
+        assert!(!is_stuck(&Report { unsure: 1, ..left }), "each has its own time");
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_can_do_nothing_about_what_is_due_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places {
+            data: dir.path().join("data"),
+            key: dir.path().join("etc/machine.key"),
+            config: dir.path().join("etc/meterpost.toml"),
+            config_named: true,
+        };
+        let paths = crate::site::Paths { data_dir: places.data.clone(), key_file: places.key.clone() };
+        let kid = meterpost_wire::keys::Kid::parse("6f1c2a52-8a0b-4d0e-9a57-0c8e5d2b7f10.1").unwrap();
+        let token = meterpost_wire::enrolment::Enrolment {
+            central: "http://127.0.0.1:9".to_owned(),
+            name: String::new(),
+            epoch: meterpost_wire::keys::Epoch::new(kid, meterpost_wire::keys::Enc::default(), [7; 32]),
+            mail_to: None,
+            ca_pem: None,
+            pack_keys: Vec::new(),
+            sequence: None,
+        };
+        let (site, _) = crate::site::Site::enroll(&paths, &token.to_token(), clock::now()).unwrap();
+        let queued = site.store().write(|tx| {
+            let slot = crate::outbox::slot(tx, clock::now())?;
+            let (id, token) = ("b-1".to_owned(), "x".to_owned());
+            let sealed = crate::outbox::Sealed { id, epoch: 1, token, devices: 0, first_read: None, last_read: None };
+            crate::outbox::append(tx, &slot, &sealed, clock::now())
+        });
+        queued.unwrap();
+        drop(site);
+        // no configuration that is read has no channel; what else is in the way does not matter to the loop
+        let config = Config { channels: Vec::new(), ..Config::default() };
+        let circumstances =
+            Circumstances { config_dir: places.data.clone(), quiet: true, up_since: std::time::Instant::now() };
+        let stop = Stop::listen().unwrap();
+        let (log_format, sealed) = (LogFormat::Text, Notify::new());
+        let daemon = Daemon { places, log_format, config, circumstances, sealed, stop };
+        assert!(!daemon.deliver(Hurry::WhenDue).await, "the next look is not at once");
     }
 }

@@ -47,7 +47,8 @@ pub fn run(run: Run, invocation: &Invocation, out: &mut dyn Write) -> Result<Exi
         if !quiet {
             print(out, &read_text(&report))?;
         }
-        if report.end == read::End::Stopped {
+        // what was due is not in the queue: a person must look
+        if matches!(report.end, read::End::Stopped | read::End::NoRoom) {
             exit = Exit::InPart;
         }
     }

@@ -250,7 +250,7 @@ fn summary(sweep: &Summary, scan: &Scan, look: Look, all: bool) -> String {
     let mut text = format!(
         "{} asked in {}: {} sent, {} came back\n",
         plural(sweep.addresses, "address", "addresses"),
-        plural(sweep.ended_at.duration_since(sweep.started_at).as_secs().unsigned_abs(), "second", "seconds"),
+        plural(seconds(sweep.ended_at.duration_since(sweep.started_at)), "second", "seconds"),
         plural(sweep.traffic.requests, "packet", "packets"),
         grouped(sweep.traffic.responses),
     );
@@ -293,6 +293,12 @@ fn cut(line: &str, width: u16) -> String {
         return line.to_owned();
     }
     line.chars().take(width - 1).chain(['…']).collect()
+}
+
+/// Rounded up: what was asked took some time.
+fn seconds(passed: jiff::SignedDuration) -> u64 {
+    let passed = passed.unsigned_abs();
+    passed.as_secs() + u64::from(passed.subsec_nanos() > 0)
 }
 
 fn plural(count: u64, one: &str, many: &str) -> String {
@@ -375,6 +381,15 @@ mod tests {
                 assert!(line.chars().count() <= usize::from(width), "{width}: {line:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_scan_of_less_than_a_second_took_one() {
+        let mut scan = sample::scan();
+        let sweep = scan.sweep.as_mut().unwrap();
+        sweep.ended_at = sweep.started_at + jiff::SignedDuration::from_millis(3);
+        let text = table(&scan, Look { width: 80, color: false }, false);
+        assert!(text.contains(" asked in 1 second:"), "{text}");
     }
 
     #[test]

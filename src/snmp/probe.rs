@@ -21,6 +21,9 @@ use crate::sweep::{Action, Ask, Outcome, Progress, Sighting, Sweep};
 const SENDS_PER_LOOK: u32 = 16;
 /// Packets sent before other tasks may run: readers share the thread.
 const SENDS_PER_YIELD: u32 = 64;
+/// A full queue of the interface is tried so often, a millisecond apart; then there is no way to the address, and whoever
+/// stops the sweep is heard.
+const QUEUE_FULL_TRIES: u32 = 200;
 /// Answers are at most this long; longer ones are cut, and are answers all the same.
 const ANSWER_BYTES_MAX: usize = 65_535;
 
@@ -96,19 +99,29 @@ pub async fn run(
 /// Sends one packet. A full send buffer is waited for; no way to an address is a finding about it.
 async fn send(socket: &UdpSocket, packet: &[u8], ask: &Ask, sweep: &mut Sweep, started: &Instant) {
     let to = SocketAddr::from((ask.address, ask.port));
+    match sent(|| socket.try_send_to(packet, to), || socket.writable()).await {
+        Ok(_) => sweep.handle_sent(packet.len(), started.elapsed()),
+        Err(_) => sweep.handle_unreachable(ask.address, ask.port),
+    }
+}
+
+/// Tries until the packet is out, or there is no way for it.
+async fn sent<W: Future<Output = io::Result<()>>>(
+    mut try_send: impl FnMut() -> io::Result<usize>,
+    writable: impl Fn() -> W,
+) -> io::Result<usize> {
+    let mut full = 0;
     loop {
-        match socket.try_send_to(packet, to) {
-            Ok(_) => return sweep.handle_sent(packet.len(), started.elapsed()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if socket.writable().await.is_err() {
-                    return;
-                }
+        match try_send() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable().await?,
+            // The interface's queue is full: it empties in well under a millisecond, if it does.
+            Err(error) if error.raw_os_error() == Some(ENOBUFS) && full < QUEUE_FULL_TRIES => {
+                full += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            // The interface's queue is full (ENOBUFS): it empties in well under a millisecond.
-            Err(error) if error.raw_os_error() == Some(ENOBUFS) => tokio::time::sleep(Duration::from_millis(1)).await,
             // An ICMP error about an earlier packet, told here on some systems. It says nothing about this one.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            Err(_) => return sweep.handle_unreachable(ask.address, ask.port),
+            done => return done,
         }
     }
 }
@@ -179,6 +192,21 @@ fn network(address: &if_addrs::IfAddr) -> Option<ipnet::IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_queue_that_stays_full_is_no_way_and_one_that_empties_is_waited_for() {
+        let full = || io::Error::from_raw_os_error(ENOBUFS);
+        let mut tries = 0;
+        let never = || {
+            tries += 1;
+            Err(full())
+        };
+        let error = sent(never, std::future::pending::<io::Result<()>>).await.unwrap_err();
+        assert_eq!((error.raw_os_error(), tries), (Some(ENOBUFS), QUEUE_FULL_TRIES + 1));
+        let mut answers = vec![Ok(48), Err(full()), Err(io::ErrorKind::WouldBlock.into()), Err(full())];
+        let sent = sent(|| answers.pop().unwrap(), || std::future::ready(Ok(()))).await;
+        assert_eq!(sent.unwrap(), 48);
+    }
 
     #[test]
     fn the_networks_of_interfaces_are_attached_but_not_loopback_nor_an_address_alone() {

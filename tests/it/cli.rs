@@ -100,6 +100,22 @@ fn help_is_on_every_level_and_has_an_example() {
 }
 
 #[test]
+fn verdicts_are_refused_where_a_format_has_no_place_for_them() {
+    let expected = expect![[r#"
+        error: `--verdicts` has no place in this `--format`: it has a row for each printer alone
+          hint: `table` and `json` list the silent addresses, and with `--sweep-only` `csv` does too
+    "#]];
+    for format in ["csv", "xml"] {
+        check_error(&["scan", "127.0.0.1", "--verdicts", "--format", format], 2, &expected);
+    }
+    let home = tempfile::tempdir().unwrap();
+    for more in [&["--format", "json"][..], &["--format", "csv", "--sweep-only"]] {
+        let plan = said(home.path(), &[&["scan", "127.0.0.1", "--verdicts", "--plan"], more].concat());
+        assert_eq!((plan.err.as_str(), plan.code), ("", 0));
+    }
+}
+
+#[test]
 fn the_first_help_names_every_command() {
     let home = tempfile::tempdir().unwrap();
     expect![[r#"

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use meterpost::clock;
+use meterpost::outbox::Sealed;
 use meterpost::site::{Paths, Site};
 use meterpost_wire::enrolment::Enrolment;
 use meterpost_wire::keys::{Enc, Epoch, Kid};
@@ -131,6 +132,52 @@ fn one_pass_reads_seals_and_keeps_what_the_central_did_not_take() {
     // nothing but the queue, and nothing of it went through
     let sent = said(home.path(), &["outbox", "send"]);
     assert_eq!((sent.err.as_str(), sent.code), ("", 1), "{}", sent.out);
+}
+
+#[test]
+fn what_is_remembered_of_packs_and_cannot_be_read_keeps_nobody_from_reading() {
+    let running = office(20);
+    let home = enrolled(20, running.port());
+    let places = Paths { data_dir: home.path().join("data"), key_file: home.path().join("etc/machine.key") };
+    let site = Site::open(&places).unwrap();
+    site.store().write(|tx| tx.set_fact("packs", "{\"highest\":[]}")).unwrap();
+    drop(site);
+    let status = said(home.path(), &["status"]);
+    assert!(!status.err.contains("damaged") && status.out.contains("0 waiting"), "{status:?}");
+    for said_of_it in [1, 0] {
+        let run = said(home.path(), &["run", "--once", "--read-only"]);
+        assert_eq!(run.code, 0, "{run:?}");
+        assert!(run.out.starts_with("14 addresses asked, 3 answered, 2 printers; 2 devices in batch "), "{run:?}");
+        let told = "what was remembered of packs could not be read, and is begun anew";
+        assert_eq!(run.err.matches(told).count(), said_of_it, "{run:?}");
+    }
+    assert!(shown(home.path(), 1).contains("pack-damaged"), "the central hears of it");
+}
+
+#[test]
+fn a_pass_that_the_full_queue_did_not_admit_ends_with_3() {
+    let running = office(21);
+    let home = enrolled(21, running.port());
+    let config = home.path().join("etc/meterpost.toml");
+    let small = std::fs::read_to_string(&config).unwrap() + "\n[limits]\nmax_queue_mb = 1\n";
+    std::fs::write(&config, small).unwrap();
+    assert_eq!(said(home.path(), &["run", "--once", "--read-only"]).code, 0);
+    let places = Paths { data_dir: home.path().join("data"), key_file: home.path().join("etc/machine.key") };
+    let site = Site::open(&places).unwrap();
+    // so full that there is one reading a week
+    let full = site.store().write(|tx| {
+        (0..17).try_for_each(|n| {
+            let slot = meterpost::outbox::slot(tx, clock::now())?;
+            let (id, token) = (format!("b-{n}"), "x".repeat(60_000));
+            let sealed = Sealed { id, epoch: 1, token, devices: 0, first_read: None, last_read: None };
+            meterpost::outbox::append(tx, &slot, &sealed, clock::now())
+        })
+    });
+    full.unwrap();
+    drop(site);
+    let run = said(home.path(), &["run", "--once", "--read-only"]);
+    assert!(run.out.starts_with("nobody asked: the outbox is nearly full"), "{run:?}");
+    assert_eq!((run.err.as_str(), run.code), ("", 3));
 }
 
 #[test]
