@@ -195,7 +195,7 @@ fn a_directory_as_a_collector_leaves_it_is_taken_in_without_a_complaint() {
     bed.write(&name, format!("{token}\n"));
     let manifest = format!("{}  {name}\n", meterpost_wire::seal::token_sha256(&token));
     bed.write(&format!("{}.sha256", bed.site.epoch.kid().site()), manifest);
-    assert_eq!(bed.import(&[&bed.all()], 0, ""), "2 files and messages: 1 new batch\n");
+    assert_eq!(bed.import(&[&bed.all()], 0, ""), "1 file or message: 1 new batch\n");
     assert_eq!(bed.counted("SELECT count(*) FROM quarantine"), 0);
 }
 
