@@ -407,6 +407,10 @@ mod tests {
              `starttls` would be right",
         );
         check_refused(
+            "[imap]\nhost = 'a'\nuser = 'b'\npassword = 'c'\nlook_every_seconds = 4",
+            "`central.toml` key `imap.look_every_seconds`: 5 to 1500 would be right: servers end a wait after 29 minutes",
+        );
+        check_refused(
             "[imap]\nhost = 'a'\nuser = 'b'\npassword = 'c'\nrejected = 'INBOX'",
             "`central.toml` key `imap.mailbox`: messages cannot be moved to the folder that they come from",
         );

@@ -15,8 +15,8 @@ use serde::Serialize;
 use crate::chain::{self, Range};
 use crate::derive::times;
 use crate::open;
-use crate::store::{ChainRows, LastBatch, SiteKeys, SiteRow, Store, StoreError, StoredRow};
-use cost::{Cost, Seen, Side};
+use crate::store::{ChainRows, LastBatch, Side, SiteKeys, SiteRow, Store, StoreError, StoredRow};
+use cost::{Cost, Seen};
 
 pub use text::{lines, sections, state};
 
@@ -203,10 +203,7 @@ async fn walk(store: &Store, keys: &SiteKeys, from: u64, side: Side, devices: u6
     let (mut seen, mut edge, mut walked, mut stale) = (Seen::default(), from, 0, 0);
     while walked < WALK_MAX && stale < WALK_STALE && !seen.is_all_of(devices) {
         let site = keys.id.to_string();
-        let tokens = match side {
-            Side::Below => store.tokens_below(site, edge, WALK_STEP).await?,
-            Side::Above => store.tokens_above(site, edge, WALK_STEP).await?,
-        };
+        let tokens = store.tokens_beside(site, edge, side, WALK_STEP).await?;
         let Some((last, _)) = tokens.last() else { break };
         (edge, walked) = (*last, walked + WALK_STEP);
         let keys = keys.clone();

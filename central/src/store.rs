@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 pub use batches::{Arrival, Known, Progress, Rederived, SetAside};
-pub use chain::{ChainRows, ForkNote, ForkRow, StoredRow};
+pub use chain::{ChainRows, ForkNote, ForkRow, Side, StoredRow};
 pub use check::Checked;
 pub use fleet::{
     CountRow, DeviceRow, Fleet, FleetRow, History, READINGS_PAGE, ReadingRow, Readings, ReadingsFrom, Who,

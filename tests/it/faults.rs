@@ -23,10 +23,11 @@ use bed::Row;
 /// A fault, and what tells its rows.
 type Fault = (&'static str, fn() -> Vec<Row>);
 
-const FAULTS: [Fault; 21] = [
+const FAULTS: [Fault; 22] = [
     ("kill -9 of the collector that reads and seals", kills::of_the_collector_that_seals),
     ("kill -9 of the collector that sends", kills::of_the_collector_that_sends),
     ("kill -9 of the central that receives", kills::of_the_central),
+    ("kill -9 of either side of a way by mail", kills::of_mail),
     ("relay that takes and loses, greylists, limits, stalls", mails::strange_relays),
     ("torn and flipped bytes in the outbox", disks::damaged_outboxes),
     ("flipped bytes at the central", disks::damaged_central),

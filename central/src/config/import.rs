@@ -1,6 +1,7 @@
 //! `[imap]` and `[import]`: where batches come from besides the sites themselves.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -34,6 +35,7 @@ pub(super) struct RawImap {
     mailbox: Option<String>,
     processed: Option<String>,
     rejected: Option<String>,
+    look_every_seconds: Option<u64>,
     oauth: Option<RawOauth>,
 }
 
@@ -88,7 +90,13 @@ pub struct Imap {
     pub processed: String,
     /// The folder for all others.
     pub rejected: String,
+    /// How long a session waits for the server to tell of a new message, or just waits where it cannot tell, before it looks
+    /// itself: 5 s to 25 min, for servers end an IDLE after 29 min (RFC 2177).
+    pub look_every: Duration,
 }
+
+/// Where nobody says how often to look.
+const LOOK_EVERY_S: u64 = 300;
 
 /// What a mailbox asks for.
 #[derive(Clone, Debug)]
@@ -145,6 +153,10 @@ impl RawImap {
                 Login::Password(password.ok_or_else(|| wrong("password_file", missing))?)
             }
         };
+        let look_every = self.look_every_seconds.unwrap_or(LOOK_EVERY_S);
+        if !(5..=1_500).contains(&look_every) {
+            return Err(wrong("look_every_seconds", "5 to 1500 would be right: servers end a wait after 29 minutes"));
+        }
         let named = |name: Option<String>, default: &str| name.unwrap_or_else(|| default.to_owned());
         let imap = Imap {
             port: self.port.unwrap_or(if tls == ImapTls::Implicit { 993 } else { 143 }),
@@ -155,6 +167,7 @@ impl RawImap {
             mailbox: named(self.mailbox, "INBOX"),
             processed: named(self.processed, "Processed"),
             rejected: named(self.rejected, "Rejected"),
+            look_every: Duration::from_secs(look_every),
             host,
         };
         if imap.mailbox == imap.processed || imap.mailbox == imap.rejected {

@@ -12,15 +12,6 @@ use serde::Serialize;
 
 use crate::derive::device::{AlertKey, alert_key};
 
-/// Which batches are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Those with lower numbers.
-    Below,
-    /// Those with higher numbers.
-    Above,
-}
-
 /// What the batches on one side say, nearest first.
 #[derive(Clone, Debug, Default)]
 pub struct Seen(BTreeMap<String, Device>);

@@ -24,14 +24,10 @@ use meterpost_wire::mail::Without;
 /// A server that has not answered a command by then is given up.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// So long a session waits for the server to tell of a new message, or just waits where it cannot tell; then it looks
-/// itself. Servers end an IDLE after 29 minutes (RFC 2177).
-const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
-
 /// After this long it looks again when something came while it was busy with what it had found.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// After a failure the mailbox is left alone for this long, doubled up to [`LOOK_EVERY`].
+/// After a failure the mailbox is left alone for this long, doubled up to the time between two looks where that is longer.
 const FIRST_WAIT: Duration = Duration::from_secs(20);
 
 /// Why a mailbox was not emptied.
@@ -75,7 +71,7 @@ pub async fn poll(
     Ok(summary)
 }
 
-/// Empties the mailbox, and again whenever the server tells of something new or five minutes have passed; for ever.
+/// Empties the mailbox, and again whenever the server tells of something new or it is time to look again; for ever.
 pub async fn attend(store: Store, imap: Imap, now: fn() -> Timestamp) {
     let mut wait = FIRST_WAIT;
     loop {
@@ -84,7 +80,7 @@ pub async fn attend(store: Store, imap: Imap, now: fn() -> Timestamp) {
             tracing::warn!(%error, "the mailbox is left alone for {} seconds", wait.as_secs());
         }
         tokio::time::sleep(wait).await;
-        wait = LOOK_EVERY.min(wait * 2);
+        wait = imap.look_every.max(FIRST_WAIT).min(wait * 2);
     }
 }
 
@@ -114,7 +110,7 @@ async fn session(
         drain(&mut mailbox, store, imap, now, told).await?;
         *wait = FIRST_WAIT;
         if !idles {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(imap.look_every).await;
             continue;
         }
         let mut idle = mailbox.idle();
@@ -127,7 +123,7 @@ async fn session(
         }
         // A server that only says that it is still there does not put off our own look.
         let (news, _stop) = idle.wait();
-        if let Ok(news) = tokio::time::timeout(if came { LOOK_AGAIN_AFTER } else { LOOK_EVERY }, news).await {
+        if let Ok(news) = tokio::time::timeout(if came { LOOK_AGAIN_AFTER } else { imap.look_every }, news).await {
             news?;
         }
         mailbox = in_time(idle.done()).await?;

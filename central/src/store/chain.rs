@@ -22,6 +22,15 @@ pub struct ChainRows {
     pub forks: Vec<ForkRow>,
 }
 
+/// Which batches are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Those with lower numbers.
+    Below,
+    /// Those with higher numbers.
+    Above,
+}
+
 /// A stored batch among the others of its site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRow {
@@ -72,26 +81,30 @@ impl Store {
         .await
     }
 
-    /// Up to `limit` stored tokens of a site, from just below a sequence downwards.
-    pub async fn tokens_below(
+    /// Up to `limit` stored tokens of a site on one side of a sequence, the nearest first.
+    pub async fn tokens_beside(
         &self,
         site: String,
         sequence: u64,
+        side: Side,
         limit: u32,
     ) -> Result<Vec<(u64, String)>, StoreError> {
-        let sql = "SELECT sequence, token FROM batch WHERE site = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3";
-        self.read(move |db, _| tokens(db, sql, &site, sequence, limit)).await
-    }
-
-    /// Up to `limit` stored tokens of a site, from just above a sequence upwards.
-    pub async fn tokens_above(
-        &self,
-        site: String,
-        sequence: u64,
-        limit: u32,
-    ) -> Result<Vec<(u64, String)>, StoreError> {
-        let sql = "SELECT sequence, token FROM batch WHERE site = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
-        self.read(move |db, _| tokens(db, sql, &site, sequence, limit)).await
+        let sql = match side {
+            Side::Below => {
+                "SELECT sequence, token FROM batch WHERE site = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3"
+            }
+            Side::Above => {
+                "SELECT sequence, token FROM batch WHERE site = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
+            }
+        };
+        self.read(move |db, _| {
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map((site, column(sequence), limit), |row| {
+                Ok((number(row.get(0)?), String::from_utf8_lossy(&row.get::<_, Vec<u8>>(1)?).into_owned()))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 
     /// Takes note of a fork, in the place of an earlier note. `false`: there is no fork under this number.
@@ -222,18 +235,4 @@ fn note_of(db: &Transaction<'_>, keyring: &Keyring, site: &str, sequence: u64) -
             remark: String::new(),
         })
     }))
-}
-
-fn tokens(
-    db: &Transaction<'_>,
-    sql: &str,
-    site: &str,
-    sequence: u64,
-    limit: u32,
-) -> Result<Vec<(u64, String)>, StoreError> {
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map((site, column(sequence), limit), |row| {
-        Ok((number(row.get(0)?), String::from_utf8_lossy(&row.get::<_, Vec<u8>>(1)?).into_owned()))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

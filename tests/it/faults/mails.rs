@@ -4,14 +4,19 @@ use super::bed::{Bed, Row};
 use crate::deliver::mail::{Answer, FINE, Script, relay, usual};
 use crate::relay::Way;
 
+/// The lines of a configuration for a mail server on this port of loopback.
+pub fn over_relay(port: u16) -> String {
+    format!(
+        "[delivery.mail]\nfrom = \"printers@customer.example\"\nto = \"batches@central.example\"\n\
+         server = \"127.0.0.1\"\nport = {port}\nsecurity = \"none\"\n"
+    )
+}
+
 /// A batch goes over this relay while the central is busy; then HTTPS is back, and the mail of this relay never arrives.
 fn over(fault: &str, script: Script, handed_over: bool) -> Row {
     let server = relay(script);
-    let config = format!(
-        "[delivery]\nchannels = [\"https\", \"mail\"]\n[delivery.mail]\nfrom = \"printers@customer.example\"\n\
-         to = \"batches@central.example\"\nserver = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\n",
-        server.address.port()
-    );
+    let mail = over_relay(server.address.port());
+    let config = format!("[delivery]\nchannels = [\"https\", \"mail\"]\n{mail}");
     let bed = Bed::with(&config, "");
     bed.seal(1);
     bed.settle();

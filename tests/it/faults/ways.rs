@@ -7,6 +7,7 @@ use meterpost_wire::keys::SiteId;
 use serde_json::Value;
 
 use super::bed::{Bed, Row};
+use super::mails::over_relay;
 use crate::deliver::postfix::Postfix;
 
 /// The code that the central prints for what is missing.
@@ -22,14 +23,7 @@ fn code(bed: &Bed) -> String {
 /// Collector, Postfix, mailbox, `import`. One message is lost on the way; the code brings it back, over the same way.
 pub fn by_mail() -> Vec<Row> {
     let Some(postfix) = Postfix::start("") else { return Vec::new() };
-    let bed = Bed::with(
-        &format!(
-            "[delivery]\nchannels = [\"mail\"]\n[delivery.mail]\nfrom = \"printers@customer.example\"\n\
-             to = \"batches@central.example\"\nserver = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\n",
-            postfix.open.port()
-        ),
-        "",
-    );
+    let bed = Bed::with(&format!("[delivery]\nchannels = [\"mail\"]\n{}", over_relay(postfix.open.port())), "");
     bed.seal(5);
     let sent = bed.said(&["outbox", "send"]);
     assert_eq!((sent.out.as_str(), sent.code), ("0 delivered, 5 handed over\n", 0), "{sent:?}");
