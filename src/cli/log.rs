@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use jiff::tz::TimeZone;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
@@ -44,7 +45,9 @@ fn told(level: LevelFilter) -> Targets {
 
 /// An instant as people read it: `2026-11-21T12:00:00+01:00`.
 pub fn local(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    // a list of the outbox has thousands of them: a pattern would be read anew for each
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+    PRINTER.timestamp_with_offset_to_string(&at, zone.to_offset(at))
 }
 
 /// An instant as the reader of this log takes it.

@@ -1,13 +1,11 @@
 //! Lower-case hex digits, the form of every digest in the contract.
 
-use std::fmt::Write;
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// Two lower-case digits for each octet.
 pub fn encode(octets: &[u8]) -> String {
-    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
+    let digits = octets.iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Octets from digits of either case; `None` when the number of digits is odd or one is no digit.
