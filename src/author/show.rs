@@ -31,6 +31,11 @@ pub fn show(sources: &Sources, pmd: &Pmd) -> String {
     if let Some(context) = &pmd.context {
         let _ = writeln!(text, "  what is not answered is asked again in the SNMPv3 context `{context}`");
     }
+    if !pmd.weekly.is_empty() {
+        let names: Vec<&str> = pmd.weekly.iter().map(|field| field.trim_start_matches("counters.")).collect();
+        text +=
+            &wrapped(&format!("not at the first visit, then with the weekly full readings: {}", names.join(", ")), 2);
+    }
     let order = ["identity", "network", "capabilities", "counters", "status", "let"];
     for section in order {
         let prefix = format!("{section}.");

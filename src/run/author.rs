@@ -146,7 +146,15 @@ fn why(orders: &Why, in_use: &InUse, invocation: &Invocation, out: &mut dyn Writ
         runtime()?.block_on(async {
             let (_network, mut session) = device::open(&orders.device, &orders.access, invocation).await?;
             let address = session.peer().ip().to_string();
-            Ok(read::device(&mut session, library, None, &address, clock::now()).await)
+            let first = read::device(&mut session, library, None, &address, clock::now()).await;
+            let Ok(read) = &first else { return Ok(first) };
+            if read.choice.pmd.weekly.is_empty() {
+                return Ok(first);
+            }
+            // a second full reading asks what the first visit leaves for later
+            let mut learned = read.learned.clone();
+            learned.full_at = None;
+            Ok(read::device(&mut session, library, Some(&learned), &address, clock::now()).await)
         })?
     };
     let read = read.map_err(|error| Failure::failed(format!("`{}`: {error}", orders.device)))?;

@@ -1,5 +1,8 @@
 //! Two families that claim one device. Whether two patterns have a text in common is found by trying: texts that one of them
 //! has are made, and looked for in the other.
+//!
+//! An exact answer would be the wrong one: patterns are found anywhere in a text, so some text has any two of them ("flow Design
+//! Jet"), and every pair of families would be told. What counts is whether a text that was meant for one is the other's too.
 
 use std::collections::BTreeSet;
 
