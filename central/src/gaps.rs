@@ -314,8 +314,10 @@ fn late(stored: &[StoredRow], first_from: &[(Timestamp, u64)]) -> Vec<Late> {
 fn void(voids: &[(Range, String)], stored: &[u64]) -> Vec<Void> {
     let mut left = Vec::new();
     for ((first, last), reason) in voids {
-        let there: Vec<u64> = stored.iter().copied().filter(|number| (*first..=*last).contains(number)).collect();
-        for (from, to) in chain::holes(first - 1, *last, &there, &[]) {
+        // the numbers rise: a site may declare as many voids as it likes
+        let from = stored.partition_point(|number| number < first);
+        let there = &stored[from..stored.partition_point(|number| number <= last).max(from)];
+        for (from, to) in chain::holes(first - 1, *last, there, &[]) {
             left.push(Void { from, to, reason: reason.clone() });
         }
     }
@@ -323,7 +325,10 @@ fn void(voids: &[(Range, String)], stored: &[u64]) -> Vec<Void> {
 }
 
 fn jumps(rows: &ChainRows, stored: &[u64]) -> Vec<Jump> {
-    let stored_as = |number: u64| rows.stored.iter().find(|batch| batch.sequence == number);
+    let stored_as = |number: u64| {
+        let at = rows.stored.partition_point(|batch| batch.sequence < number);
+        rows.stored.get(at).filter(|batch| batch.sequence == number)
+    };
     let declared = rows.voids.iter().filter(|(_, reason)| reason == "lost").filter_map(|((first, last), _)| {
         let (batch, after) = (stored_as(last + 1)?, first - 1);
         let rotated_to = stored_as(after).filter(|before| before.epoch < batch.epoch).map(|_| batch.epoch);

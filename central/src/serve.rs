@@ -87,16 +87,31 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    serve_up_to(CONNECTIONS_MAX, listener, tls, router, shutdown).await
+}
+
+async fn serve_up_to(
+    connections_max: usize,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
     if tls.is_none() && !address.ip().is_loopback() {
         return Err(ServeError::Plain(address));
     }
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let shares = Shares::new(CONNECTIONS_MAX);
+    let permits = Arc::new(Semaphore::new(connections_max));
+    let shares = Shares::new(connections_max);
     let (ending, _) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
+        // with all places taken an end is heard too
+        let permit = tokio::select! {
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+            () = &mut shutdown => break,
+        };
+        let Ok(permit) = permit else { break };
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
@@ -129,7 +144,7 @@ pub async fn serve(
     }
     drop(listener);
     let _ = ending.send(true);
-    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     if tokio::time::timeout(GRACE, permits.acquire_many(all)).await.is_err() {
         tracing::warn!("some requests were cut off at the end");
     }
@@ -163,4 +178,29 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
 async fn has_ended(ended: &mut watch::Receiver<bool>) {
     // A sender that is gone means the end as well.
     let _ = ended.wait_for(|ended| *ended).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_is_heard_while_every_place_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (end, ended) = oneshot::channel::<()>();
+        let ended = async { ended.await.unwrap_or_default() };
+        let serving = tokio::spawn(serve_up_to(1, listener, None, Router::new(), ended));
+        let mut stays = TcpStream::connect(address).await.expect("a connection");
+        stays.write_all(b"GET / HTTP/1.1\r\nHost: central\r\n\r\n").await.expect("room");
+        stays.read_exact(&mut [0; 12]).await.expect("an answer");
+        end.send(()).expect("a listener");
+        // its place would be free by itself once its next head is overdue
+        let served = tokio::time::timeout(HEAD_TIMEOUT * 2 / 3, serving).await;
+        served.expect("it ended").expect("no panic").expect("no error");
+    }
 }
