@@ -23,7 +23,7 @@ use bed::Row;
 /// A fault, and what tells its rows.
 type Fault = (&'static str, fn() -> Vec<Row>);
 
-const FAULTS: [Fault; 22] = [
+const FAULTS: [Fault; 23] = [
     ("kill -9 of the collector that reads and seals", kills::of_the_collector_that_seals),
     ("kill -9 of the collector that sends", kills::of_the_collector_that_sends),
     ("kill -9 of the central that receives", kills::of_the_central),
@@ -42,6 +42,7 @@ const FAULTS: [Fault; 22] = [
     ("TLS that proves nothing", roads::wrong_certificates),
     ("30 days without the central", times::outage),
     ("clock a year off", times::clock_a_year_off),
+    ("the program by a clock a year off", times::program_a_year_off),
     ("two collectors with one key", times::two_collectors),
     ("a backup put back", times::restored_backup),
     ("way over Postfix to a mailbox", ways::by_mail),

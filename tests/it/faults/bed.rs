@@ -4,8 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use meterpost::outbox::State;
@@ -18,6 +20,9 @@ use meterpost_wire::xml;
 use crate::central::{Serving, program};
 use crate::cli::{Said, meterpost, said};
 use crate::relay::{Relay, Way};
+use crate::simulator::manner::Manner;
+use crate::simulator::recording::View;
+use crate::simulator::{self, Fleet, Printer, Running, made};
 use crate::site::{paths, seal_one};
 
 /// A line of the table.
@@ -78,6 +83,22 @@ impl Bed {
         let enrolled = said(bed.home.path(), &["enroll", told.out.trim()]);
         assert_eq!(enrolled.code, 0, "{enrolled:?}");
         bed
+    }
+
+    /// Everything in order, at a site with two printers.
+    pub fn with_printers() -> (Running, Self) {
+        let printers = [3, 4].map(|last| Printer {
+            address: Ipv4Addr::new(127, 96, 1, last),
+            views: vec![(String::new(), View::of(&Arc::new(made::a4_printer())))],
+            manner: Manner::default(),
+        });
+        let fleet = simulator::start(Fleet { port: 0, printers: printers.into(), seed: 1 }).unwrap();
+        let config = format!(
+            "[[credentials]]\nname = \"office\"\ncommunity = \"public\"\n\n[[sweep]]\n\
+             targets = [\"127.96.1.3\", \"127.96.1.4\"]\ncredentials = [\"office\"]\nport = {}\nretries = 0\n",
+            fleet.port()
+        );
+        (fleet, Self::with(&config, ""))
     }
 
     /// The central serves, whatever became of it before.
@@ -264,6 +285,33 @@ pub fn at(nth: u32) -> Timestamp {
     Timestamp::from_second(now - 86_400 + 60 * i64::from(nth)).unwrap()
 }
 
+/// `meterpost` with these words by a clock that is so wrong (`+365d`); `None` where Debian's `faketime`, which `tests/run`
+/// installs, is not.
+pub fn said_by_clock(off: &str, home: &Path, words: &[&str]) -> Option<Said> {
+    let program = victim(home, words);
+    let mut faked = Command::new("faketime");
+    faked.args(["-f", off]).arg(program.get_program()).args(program.get_args());
+    within_the_environment_of(&program, &mut faked);
+    match faked.stdin(Stdio::null()).output() {
+        Ok(output) => Some(output.into()),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "faketime (Debian package faketime) is not here: {error}");
+            eprintln!("SKIPPED: faketime (Debian package faketime) is not here");
+            None
+        }
+    }
+}
+
+/// A program that runs another is looked for where programs are; all else is as the other has it.
+fn within_the_environment_of(program: &Command, wrapper: &mut Command) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    wrapper.env_clear().env("PATH", path);
+    wrapper.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(place) = program.get_current_dir() {
+        wrapper.current_dir(place);
+    }
+}
+
 /// Whether a program can be ended at a call: `tests/run` installs strace, and a container may forbid it.
 pub fn can_strike() -> bool {
     let words = ["-f", "-o", "/dev/null", "-e", "trace=write", "/bin/true"];
@@ -280,13 +328,8 @@ pub fn struck(victim: &Command, call: &str, nth: usize) -> bool {
     let mut strace = Command::new("strace");
     strace.args(["-D", "-f", "-qqq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
     strace.args(["-e", &format!("inject={call}:signal=KILL:when={nth}")]);
-    strace.arg(victim.get_program()).args(victim.get_args()).env_clear();
-    // `strace` itself is looked for where programs are
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    strace.env("PATH", path).envs(victim.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    if let Some(place) = victim.get_current_dir() {
-        strace.current_dir(place);
-    }
+    strace.arg(victim.get_program()).args(victim.get_args());
+    within_the_environment_of(victim, &mut strace);
     let ended = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     ended.code().is_none()
 }

@@ -1,16 +1,11 @@
 //! `kill -9` at every step, on both sides.
 
 use std::fs;
-use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use super::bed::{Bed, Row, Sniper, struck, victim};
 use super::mails::over_relay;
 use crate::central::program;
 use crate::deliver::mail;
-use crate::simulator::manner::Manner;
-use crate::simulator::recording::View;
-use crate::simulator::{self, Fleet, Printer, made};
 
 /// The calls that change something outside of a program, or by which it hears of it.
 const OF_THE_DISK: [&str; 6] = ["pwrite64", "fsync", "fdatasync", "ftruncate", "unlink", "rename"];
@@ -26,20 +21,7 @@ fn strikes(calls: impl IntoIterator<Item = &'static str>, mut strike: impl FnMut
 
 /// Sealing: the printers are asked, the batch is made with its number and what is remembered of the devices, and queued.
 pub fn of_the_collector_that_seals() -> Vec<Row> {
-    let printers = [3, 4].map(|last| Printer {
-        address: Ipv4Addr::new(127, 96, 1, last),
-        views: vec![(String::new(), View::of(&Arc::new(made::a4_printer())))],
-        manner: Manner::default(),
-    });
-    let fleet = simulator::start(Fleet { port: 0, printers: printers.into(), seed: 1 }).unwrap();
-    let bed = Bed::with(
-        &format!(
-            "[[credentials]]\nname = \"office\"\ncommunity = \"public\"\n\n[[sweep]]\n\
-             targets = [\"127.96.1.3\", \"127.96.1.4\"]\ncredentials = [\"office\"]\nport = {}\nretries = 0\n",
-            fleet.port()
-        ),
-        "",
-    );
+    let (_fleet, bed) = Bed::with_printers();
     let run = victim(bed.home.path(), &["run", "--once", "--read-only"]);
     let kills = strikes(OF_THE_DISK, |call, nth| {
         let killed = struck(&run, call, nth);

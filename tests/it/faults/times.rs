@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use meterpost::site::Site;
 use meterpost_wire::soap::{Request, parse_request};
 
-use super::bed::{Bed, Row};
+use super::bed::{Bed, Row, said_by_clock};
 use crate::relay::Way;
 use crate::site::{copy, paths, seal_one};
 
@@ -73,6 +73,27 @@ pub fn clock_a_year_off() -> Vec<Row> {
     bed.settle();
     let row = bed.row("clock a year off, back and forth", runs);
     assert_eq!(row.queued, row.arrived);
+    vec![row]
+}
+
+/// The program itself by such clocks: it reads, seals, sends and hears what the central answers.
+pub fn program_a_year_off() -> Vec<Row> {
+    let (_fleet, bed) = Bed::with_printers();
+    let clocks = ["+0d", "-365d", "+365d", "-365d", "+0d"];
+    for off in clocks {
+        let Some(read) = said_by_clock(off, bed.home.path(), &["run", "--once", "--read-only"]) else {
+            return Vec::new();
+        };
+        assert_eq!(read.code, 0, "{off}: {read:?}");
+        bed.note();
+        let sent = said_by_clock(off, bed.home.path(), &["outbox", "send"]).unwrap();
+        assert_eq!(sent.code, 0, "{off}: {sent:?}");
+        bed.note();
+    }
+    bed.settle();
+    let row = bed.row("the program by a clock a year off", clocks.len());
+    // both printers tell one serial number and one MAC: they are one device
+    assert_eq!((row.queued, row.arrived), (clocks.len(), clocks.len()));
     vec![row]
 }
 
