@@ -1,6 +1,6 @@
 //! The demo's fleet: every recording that the project ships, and copies of some that behave badly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use meterpost::pmd::Library;
 use serde::Deserialize;
 
 use crate::simulator::manner::Manner;
@@ -40,11 +41,12 @@ pub fn printers() -> Result<Vec<Placed>> {
         .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".snmprec")?.to_owned()))
         .collect();
     names.sort();
+    let later = left_for_later();
     let mut fleet = Vec::new();
     let mut address = FIRST;
     let mut place = |source: &Source, number: u32, manner: Manner, awkward: Option<&'static str>, read: bool| {
         let view = vary(&source.recording, number, true);
-        let counters = (read && source.is_printer).then(|| source.counters(&view, number));
+        let counters = (read && source.is_printer).then(|| source.counters(&view, number, &later));
         let awkward = awkward.or(if source.is_printer { None } else { Some("is no printer") });
         let printer = Printer { address, views: vec![(String::new(), view)], manner };
         fleet.push(Placed { printer, recording: source.name.clone(), awkward, counters });
@@ -63,6 +65,13 @@ pub fn printers() -> Result<Vec<Placed>> {
         place(&source, number, manner, Some(awkward), read);
     }
     Ok(fleet)
+}
+
+/// Counters that mapping files leave for the weekly full readings: the demo sees each device once.
+fn left_for_later() -> BTreeSet<String> {
+    let library = Library::builtin();
+    let fields = library.pmds().flat_map(|pmd| &pmd.weekly);
+    fields.map(|field| field.trim_start_matches("counters.").to_owned()).collect()
 }
 
 /// A printer on a good network.
@@ -155,16 +164,17 @@ impl Source {
         Self { name: name.to_owned(), recording: view.recording, is_printer: true, expected }
     }
 
-    /// What this device's counters are: for the recording itself all that is known of it; for a copy those that are
+    /// What this device's counters are, those apart that come later: for the recording itself all that is known of it; for a copy those that are
     /// plain numbers, as the copy answers them.
-    fn counters(&self, view: &View, number: u32) -> BTreeMap<String, u64> {
+    fn counters(&self, view: &View, number: u32, later: &BTreeSet<String>) -> BTreeMap<String, u64> {
         let itself = View::of(&self.recording);
         let of = |expected: &Expected| match (&expected.oid, number) {
             (_, 0) => Some(expected.value),
             (Some(oid), _) if number_at(&itself, oid) == Some(expected.value) => number_at(view, oid),
             _ => None,
         };
-        self.expected.iter().filter_map(|(key, expected)| Some((key.clone(), of(expected)?))).collect()
+        let soon = self.expected.iter().filter(|(key, _)| !later.contains(*key));
+        soon.filter_map(|(key, expected)| Some((key.clone(), of(expected)?))).collect()
     }
 }
 
