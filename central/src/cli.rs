@@ -327,9 +327,6 @@ async fn run_serve(config: Config) -> Result<Done, CommandError> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| CommandError::Work(format!("cannot listen on `{}`: {error}", config.listen)))?;
-    let address = listener.local_addr().map_err(|error| CommandError::Work(error.to_string()))?;
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    tracing::info!("listening on {scheme}://{address}");
     crate::serve(config, listener, told_to_end()).await?;
     tracing::info!("ended");
     Ok(Done::Whole)

@@ -92,6 +92,10 @@ pub async fn serve(
     if let Some(imap) = config.imap.clone() {
         attending.spawn(import::imap::attend(store.clone(), imap, clock::now));
     }
+    // Whoever waits for these words may come: nothing that could still end the start lies behind them.
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("listening on {}://{address}", if tls.is_some() { "https" } else { "http" });
+    }
     let app = Arc::new(router::App::new(store, config));
     Ok(serve::serve(listener, tls, router::router(app), shutdown).await?)
 }
